@@ -1,0 +1,1 @@
+"""Libraries that turn text into vectors, one file each, behind one protocol."""
