@@ -1,0 +1,1 @@
+"""The driver's and the user's side: gateway, client, ingest, jobs, command line."""

@@ -1,0 +1,126 @@
+"""What each grammar calls the things that a chunk is named after: one language, one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Fields = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """The node types of one tree-sitter grammar that matter for cutting.
+
+    Attributes:
+        parser: The grammar's name.
+        definitions: Node types that define something → the fields that together name it.
+        wrappers: Node types that are what the one definition inside them is.
+        holders: Node types that define something if a field holds a function, class or object →
+            the fields of the name and of the value.
+        comments: Node types that belong to what follows on the next row.
+        marks: Node types that belong to what follows, however far.
+    """
+
+    parser: str
+    definitions: Mapping[str, Fields]
+    wrappers: frozenset[str] = frozenset()
+    holders: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    comments: frozenset[str] = frozenset({"comment"})
+    marks: frozenset[str] = frozenset()
+
+    def may_define(self, kind: str) -> bool:
+        """Tell whether a node of this type defines something or may hold what does."""
+        return kind in self.definitions or kind in self.holders or kind in self.wrappers
+
+
+HELD = frozenset(
+    {"arrow_function", "function_expression", "generator_function", "class", "object"},
+)
+"""Values that make their holder a definition (JavaScript and its kin)."""
+
+_NAME: Fields = ("name",)
+
+
+def _named(types: str) -> dict[str, Fields]:
+    return dict.fromkeys(types.split(), _NAME)
+
+
+_JAVASCRIPT = _named(
+    "function_declaration generator_function_declaration class_declaration method_definition"
+)
+_TYPESCRIPT = _JAVASCRIPT | _named(
+    """abstract_class_declaration interface_declaration type_alias_declaration enum_declaration
+    function_signature method_signature abstract_method_signature internal_module module"""
+)
+_JAVASCRIPT_WRAPPERS = frozenset(
+    """export_statement lexical_declaration variable_declaration expression_statement
+    ambient_declaration""".split()
+)
+_JAVASCRIPT_HOLDERS = {
+    "variable_declarator": ("name", "value"),
+    "assignment_expression": ("left", "right"),
+    "pair": ("key", "value"),
+    "field_definition": ("property", "value"),
+    "public_field_definition": ("name", "value"),
+}
+_C = _named("struct_specifier union_specifier enum_specifier preproc_function_def") | {
+    "function_definition": ("declarator",),
+    "type_definition": ("declarator",),
+}
+
+
+def _javascript(parser: str, definitions: Mapping[str, Fields]) -> Grammar:
+    return Grammar(
+        parser,
+        definitions,
+        wrappers=_JAVASCRIPT_WRAPPERS,
+        holders=_JAVASCRIPT_HOLDERS,
+        marks=frozenset({"decorator"}),
+    )
+
+
+GRAMMARS: dict[str, Grammar] = {
+    "python": Grammar(
+        "python",
+        _named("function_definition class_definition"),
+        wrappers=frozenset({"decorated_definition"}),
+        marks=frozenset({"decorator"}),
+    ),
+    "javascript": _javascript("javascript", _JAVASCRIPT),
+    "typescript": _javascript("typescript", _TYPESCRIPT),
+    "tsx": _javascript("tsx", _TYPESCRIPT),
+    "go": Grammar(
+        "go",
+        _named("function_declaration type_spec type_alias")
+        | {"method_declaration": ("receiver", "name")},
+        wrappers=frozenset({"type_declaration"}),
+    ),
+    "rust": Grammar(
+        "rust",
+        _named(
+            """function_item function_signature_item struct_item enum_item union_item trait_item
+            mod_item macro_definition type_item"""
+        )
+        | {"impl_item": ("type",)},
+        comments=frozenset({"line_comment", "block_comment"}),
+        marks=frozenset({"attribute_item"}),
+    ),
+    "java": Grammar(
+        "java",
+        _named(
+            """class_declaration interface_declaration enum_declaration record_declaration
+            annotation_type_declaration method_declaration constructor_declaration
+            compact_constructor_declaration"""
+        ),
+        comments=frozenset({"line_comment", "block_comment"}),
+    ),
+    "c": Grammar("c", _C),
+    "cpp": Grammar(
+        "cpp",
+        _C | _named("class_specifier namespace_definition concept_definition alias_declaration"),
+        wrappers=frozenset({"template_declaration"}),
+        marks=frozenset({"access_specifier"}),
+    ),
+}
+"""Language, as `languages.language_of` names it → how to cut it."""

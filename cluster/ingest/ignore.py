@@ -1,0 +1,250 @@
+"""Ignore files, matched exactly as git matches them.
+
+Own code rather than a library's, because a walker that prunes asks about one entry at a time,
+never about the folders above it, and because the difference shows: git's pattern `!lib/` re-includes
+the folder but nothing below it, `lib/**` matches what is inside but not `lib`, and so on.
+
+Source: gitignore(5), and `dir.c` and `wildmatch.c` of git.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+GIT_EXCLUDE = ".git/info/exclude"
+IGNORE_FILES = (".gitignore", ".shoalignore")
+"""Read in this order in each folder: the later is the stronger."""
+
+_RULE_SOURCES = frozenset({".git", *IGNORE_FILES})
+_MAX_RULE_BYTES = 1024 * 1024
+_NEVER = "(?!)"
+_POSIX_CLASSES = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": " \\t",
+    "cntrl": "\\x00-\\x1f\\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": "!-/:-@\\[-`{-~",
+    "space": "\\s",
+    "upper": "A-Z",
+    "xdigit": "0-9a-fA-F",
+}
+
+
+class _Pattern(NamedTuple):
+    ignores: bool
+    by_name: bool
+    regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Neighbouring patterns of one sign, as two regular expressions: one answers for all."""
+
+    ignores: bool
+    names: re.Pattern[str] | None
+    paths: re.Pattern[str] | None
+
+    def matches(self, name: str, path: str) -> bool:
+        return bool(
+            (self.names is not None and self.names.fullmatch(name))
+            or (self.paths is not None and self.paths.fullmatch(path))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRules:
+    """The rules of one folder, the last first."""
+
+    runs: tuple[_Run, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> IgnoreRules:
+        """Read ignore-file syntax: one pattern a line, later lines stronger."""
+        patterns = [found for line in text.split("\n") if (found := _pattern(line)) is not None]
+        runs = [_run(sign, group) for sign, group in groupby(patterns, lambda each: each.ignores)]
+        return cls(tuple(reversed(runs)))
+
+    def verdict(self, path: str, is_folder: bool) -> bool | None:
+        """Say whether these rules ignore an entry.
+
+        Args:
+            path: Path relative to the folder of the rules, with forward slashes.
+            is_folder: Whether the entry is a folder.
+
+        Returns:
+            True for ignored, False for re-included, None where no pattern matches.
+        """
+        if is_folder:
+            path += "/"
+        name = path[path.rfind("/", 0, -1) + 1 :]
+        for run in self.runs:
+            if run.matches(name, path):
+                return run.ignores
+        return None
+
+
+class Layer(NamedTuple):
+    """One folder's rules, and how to turn a path relative to the root into one relative to it.
+
+    Attributes:
+        rules: The rules.
+        cut: How many characters of the path lead to the folder, where it lies below the root.
+        prefix: The way from the folder to the root, where it lies above.
+    """
+
+    rules: IgnoreRules
+    cut: int = 0
+    prefix: str = ""
+
+
+def is_ignored(path: str, is_folder: bool, layers: Sequence[Layer]) -> bool:
+    """Say whether an entry is ignored, its folder being none that is.
+
+    Args:
+        path: Path relative to the root, with forward slashes.
+        is_folder: Whether the entry is a folder.
+        layers: The rules that apply, the strongest (deepest) last.
+    """
+    for layer in reversed(layers):
+        verdict = layer.rules.verdict(layer.prefix + path[layer.cut :], is_folder)
+        if verdict is not None:
+            return verdict
+    return False
+
+
+def has_rules(names: Iterable[str]) -> bool:
+    """Tell whether a folder with these entries may have rules of its own."""
+    return not _RULE_SOURCES.isdisjoint(names)
+
+
+def layer_of(folder: str, cut: int = 0, prefix: str = "") -> Layer:
+    """Read the rules that stand in one folder, the repository's own exclude file included."""
+    sources = (GIT_EXCLUDE, *IGNORE_FILES)
+    text = "\n".join(_content(os.path.join(folder, source)) for source in sources)
+    return Layer(IgnoreRules.parse(text), cut, prefix)
+
+
+def layers_above(root: str) -> list[Layer]:
+    """Read the rules of the folders above a root, if it lies in a git repository below its top."""
+    layers: list[Layer] = []
+    folder, prefix = root, ""
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        above, name = os.path.split(folder)
+        if above == folder:
+            return []
+        folder, prefix = above, f"{name}/{prefix}"
+        layers.append(layer_of(folder, prefix=prefix))
+    return layers[::-1]
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
+            return stream.read(_MAX_RULE_BYTES)
+    except OSError:
+        return ""
+
+
+def _run(ignores: bool, group: Iterable[_Pattern]) -> _Run:
+    patterns = list(group)
+    names = [each.regex for each in patterns if each.by_name]
+    paths = [each.regex for each in patterns if not each.by_name]
+    return _Run(ignores, _any_of(names), _any_of(paths))
+
+
+def _any_of(regexes: list[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(regexes), re.DOTALL) if regexes else None
+
+
+def _pattern(line: str) -> _Pattern | None:
+    line = _trimmed(line.removesuffix("\r"))
+    if not line or line.startswith("#"):
+        return None
+    ignores = not line.startswith("!")
+    glob = line if ignores else line[1:]
+    only_folders = glob.endswith("/")
+    glob = glob[:-1] if only_folders else glob
+    if not glob:
+        return None
+    regex = _translate(glob.removeprefix("/")) + ("/" if only_folders else "/?")
+    return _Pattern(ignores, "/" not in glob, regex)
+
+
+def _trimmed(line: str) -> str:
+    """Drop trailing spaces, but not one behind a backslash."""
+    bare = line.rstrip(" ")
+    escaped = (len(bare) - len(bare.rstrip("\\"))) % 2 == 1
+    return bare + " " if escaped and len(bare) < len(line) else bare
+
+
+def _translate(glob: str) -> str:
+    """Turn a glob into a regular expression; one that git never matches becomes `_NEVER`."""
+    parts = list(_parts(glob))
+    return _NEVER if _NEVER in parts else "".join(parts)
+
+
+def _parts(glob: str) -> Iterator[str]:
+    at = 0
+    while at < len(glob):
+        char = glob[at]
+        if char == "*":
+            part, at = _stars(glob, at)
+        elif char == "[":
+            part, at = _bracket(glob, at)
+        elif char == "\\":
+            part, at = (re.escape(glob[at + 1]) if at + 1 < len(glob) else _NEVER), at + 2
+        else:
+            part, at = ("[^/]" if char == "?" else re.escape(char)), at + 1
+        yield part
+
+
+def _stars(glob: str, at: int) -> tuple[str, int]:
+    end = at
+    while glob.startswith("*", end):
+        end += 1
+    opens = at == 0 or glob[at - 1] == "/"
+    if end - at == 1 or not opens:
+        return "[^/]*", end
+    if glob.startswith("/", end):
+        return "(?:.*/)?", end + 1
+    return (".*" if end == len(glob) else "[^/]*"), end
+
+
+def _bracket(glob: str, at: int) -> tuple[str, int]:
+    """Translate `[...]`; git lets it match anything but a slash, and never if it is not closed."""
+    start = at + 1
+    negated = glob[start : start + 1] in {"!", "^"}
+    at = first = start + negated
+    members: list[str] = []
+    while at < len(glob) and (glob[at] != "]" or at == first):
+        member, at = _member(glob, at)
+        members.append(member)
+    if at >= len(glob) or _NEVER in members:
+        return _NEVER, at
+    return f"(?!/)[{'^' if negated else ''}{''.join(members)}]", at + 1
+
+
+def _member(glob: str, at: int) -> tuple[str, int]:
+    named = re.compile(r"\[:(\w*):\]").match(glob, at)
+    if named:
+        return _POSIX_CLASSES.get(named[1], _NEVER), named.end()
+    low, at = _literal(glob, at)
+    if not (glob.startswith("-", at) and at + 1 < len(glob) and glob[at + 1] != "]"):
+        return re.escape(low), at
+    high, at = _literal(glob, at + 1)
+    return (f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""), at
+
+
+def _literal(glob: str, at: int) -> tuple[str, int]:
+    if glob[at] == "\\" and at + 1 < len(glob):
+        at += 1
+    return glob[at], at + 1

@@ -1,0 +1,165 @@
+"""From pieces of a file to chunks of a good size: small neighbours join, large ones are cut."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import NamedTuple
+
+from actors.messages import Chunk
+
+MAX_CHARS = 1500
+"""About 400 tokens of code: below the 512 that small embedding models read, so nothing is lost."""
+
+TARGET_CHARS = 300
+"""Below this a definition says too little to be found alone, and joins its small neighbours."""
+
+MAX_LINE_CHARS = MAX_CHARS
+"""A longer line (minified code, data) is cut in pieces of this size."""
+
+MAX_NAMES = 3
+"""How many definitions the symbol of a merged chunk names."""
+
+
+class Piece(NamedTuple):
+    """A row range that belongs together; the pieces of a file follow each other without a gap.
+
+    Attributes:
+        start: First row, from 0.
+        end: The row after the last.
+        context: Qualified name of what the piece is a part of, or "".
+        name: Qualified name of what the piece is the whole of, or "".
+    """
+
+    start: int
+    end: int
+    context: str = ""
+    name: str = ""
+
+
+class Source:
+    r"""A file's rows: what lies between two `\n`, and nothing else ends a row.
+
+    Attributes:
+        text: The whole text.
+        starts: Character offset of each row, and of the one after the last.
+    """
+
+    __slots__ = ("starts", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        lengths = [len(line) + 1 for line in text.split("\n")]
+        self.starts = list(accumulate(lengths, initial=0))
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.starts) - 1
+
+    def size(self, start: int, end: int) -> int:
+        """Characters of the rows from `start` up to `end`, without the last line break."""
+        return self.starts[end] - self.starts[start] - 1
+
+    def slice(self, start: int, end: int) -> str:
+        """The rows from `start` up to `end`, without the last line break."""
+        return self.text[self.starts[start] : self.starts[end] - 1]
+
+    def is_blank(self, row: int) -> bool:
+        """Whether a row holds nothing but white space."""
+        line = self.text[self.starts[row] : self.starts[row + 1]]
+        return line.isspace() or not line
+
+
+class _Group:
+    """Pieces on their way to becoming one chunk."""
+
+    __slots__ = ("context", "end", "names", "start")
+
+    def __init__(self, piece: Piece) -> None:
+        self.start, self.end, self.context, name = piece
+        self.names = [name] if name else []
+
+    def takes(self, piece: Piece, source: Source) -> bool:
+        if piece.context != self.context or source.size(self.start, piece.end) > MAX_CHARS:
+            return False
+        if not self.names and not piece.name:
+            return True
+        here = source.size(self.start, self.end)
+        return here < TARGET_CHARS and source.size(piece.start, piece.end) < TARGET_CHARS
+
+    def add(self, piece: Piece) -> None:
+        self.end = piece.end
+        if piece.name and piece.name not in self.names:
+            self.names.append(piece.name)
+
+    @property
+    def symbol(self) -> str:
+        return ", ".join(self.names[:MAX_NAMES]) or self.context
+
+
+def pack(pieces: Iterable[Piece], source: Source, path: str, language: str) -> list[Chunk]:
+    """Join small neighbours, cut what is too large, and leave out blank rows at the edges.
+
+    Args:
+        pieces: Row ranges in order; together all rows of the file.
+        source: The file's rows.
+        path: The file's path, for the chunks.
+        language: The file's language, for the chunks.
+
+    Returns:
+        Chunks of at most `MAX_CHARS` characters. Each non-blank row lies in exactly one, but for
+        a row that is longer than a chunk.
+    """
+    chunks: list[Chunk] = []
+    for group in _groups(pieces, source):
+        symbol = group.symbol
+        for start, end in _cut(source, group.start, group.end):
+            chunks.extend(_emit(source, start, end, path, language, symbol))
+    return chunks
+
+
+def _groups(pieces: Iterable[Piece], source: Source) -> Iterator[_Group]:
+    group: _Group | None = None
+    for piece in pieces:
+        if group is not None and group.takes(piece, source):
+            group.add(piece)
+            continue
+        if group is not None:
+            yield group
+        group = _Group(piece)
+    if group is not None:
+        yield group
+
+
+def _cut(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into windows of at most `MAX_CHARS`, or of one row, at blank rows where it can."""
+    starts = source.starts
+    while source.size(start, end) > MAX_CHARS and end - start > 1:
+        most = bisect_right(starts, starts[start] + MAX_CHARS + 1, start + 1, end + 1) - 1
+        most = max(most, start + 1)
+        half = bisect_right(starts, starts[start] + MAX_CHARS // 2, start + 1, most)
+        cut = next((row for row in range(most, half, -1) if row < end and source.is_blank(row)), most)
+        yield start, cut
+        start = cut
+    yield start, end
+
+
+def _emit(
+    source: Source, start: int, end: int, path: str, language: str, symbol: str
+) -> Iterator[Chunk]:
+    while start < end and source.is_blank(start):
+        start += 1
+    while start < end and source.is_blank(end - 1):
+        end -= 1
+    if start == end:
+        return
+    text = source.slice(start, end)
+    if len(text) <= MAX_CHARS:
+        yield Chunk(path, start + 1, end, language, symbol, text)
+        return
+    for at in range(0, len(text), MAX_LINE_CHARS):
+        part = text[at : at + MAX_LINE_CHARS]
+        if not part.isspace():
+            yield Chunk(path, start + 1, end, language, symbol, part)

@@ -1,0 +1,201 @@
+"""From files to segments, in plain functions; a job runs them as Ray tasks, block after block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.catalog import Manifest
+from actors.index.segment import read_files, read_tombstones
+from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
+from actors.messages import Chunk, SegmentRef
+from actors.routing.place import shard_of
+from actors.storage import Storage
+from cluster.ingest.chunk import chunk
+from cluster.ingest.read import Skip, read_text
+from cluster.ingest.walk import FoundFile
+
+BLOCK_BYTES = 1 << 20
+"""Source bytes in a block: a second of work for one core, and a few MB on their way."""
+BLOCK_FILES = 256
+SEGMENT_ROWS = 1 << 15
+"""Chunks in a segment: what waits in Ray's shared memory until it is written, about 80 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where some of a file's chunks lie in a segment."""
+
+    segment: str
+    first_row: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as a collection holds it: the hash of its bytes, and where its chunks lie."""
+
+    content_hash: str
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOfFiles:
+    """Files of one shard that are read, cut and embedded together.
+
+    Attributes:
+        collection: Where they go.
+        root: The folder their paths are relative to.
+        shard: Their shard.
+        files: The files.
+        known: Path → content hash of those that the collection holds already.
+        max_file_bytes: Larger files are skipped.
+    """
+
+    collection: str
+    root: str
+    shard: int
+    files: tuple[FoundFile, ...]
+    known: Mapping[str, str]
+    max_file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSummary:
+    """What became of a block's files.
+
+    Attributes:
+        chunks: Chunks cut from new and changed files.
+        unchanged: Paths whose content the collection holds already.
+        changed: Paths whose chunks are new.
+        skipped: Reason → files left out.
+    """
+
+    chunks: int
+    unchanged: tuple[str, ...]
+    changed: tuple[str, ...]
+    skipped: dict[str, int]
+
+
+def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
+    """Return every living file of a generation by its path."""
+    hashes: dict[str, str] = {}
+    extents: defaultdict[str, list[Extent]] = defaultdict(list)
+    for ref in manifest.segments:
+        dead = np.zeros(ref.rows, np.bool_)
+        dead[read_tombstones(storage, manifest.collection, ref).rows] = True
+        files = read_files(storage, manifest.collection, ref.id)
+        columns = (files[name].to_pylist() for name in ("path", "content_hash", "first_row", "rows"))
+        for path, content_hash, first_row, rows in zip(*columns, strict=True):
+            if not dead[first_row]:
+                hashes[path] = content_hash
+                extents[path].append(Extent(ref.id, first_row, rows))
+    return {path: StoredFile(hashes[path], tuple(found)) for path, found in extents.items()}
+
+
+def blocks_of_files(
+    base: Manifest,
+    root: str,
+    files: Iterable[FoundFile],
+    stored: Mapping[str, StoredFile],
+    max_file_bytes: int,
+) -> Iterator[BlockOfFiles]:
+    """Group files by shard into blocks of bounded size, in the order they are found."""
+    waiting: defaultdict[int, list[FoundFile]] = defaultdict(list)
+    sizes: Counter[int] = Counter()
+
+    def block(shard: int) -> BlockOfFiles:
+        taken = tuple(waiting.pop(shard))
+        sizes[shard] = 0
+        known = {f.path: stored[f.path].content_hash for f in taken if f.path in stored}
+        return BlockOfFiles(base.collection, root, shard, taken, known, max_file_bytes)
+
+    for file in files:
+        shard = shard_of(file.path, len(base.shards))
+        waiting[shard].append(file)
+        sizes[shard] += file.size
+        if sizes[shard] >= BLOCK_BYTES or len(waiting[shard]) >= BLOCK_FILES:
+            yield block(shard)
+    yield from map(block, list(waiting))
+
+
+def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
+    """Read a block's files and cut those that are new or changed into chunks."""
+    chunks: list[Chunk] = []
+    hashes: list[str] = []
+    unchanged, changed = [], []
+    skipped: Counter[str] = Counter()
+    for found in block.files:
+        file = read_text(Path(block.root), found, block.max_file_bytes)
+        if isinstance(file, Skip):
+            skipped[file.reason] += 1
+        elif block.known.get(file.path) == file.content_hash:
+            unchanged.append(file.path)
+        else:
+            cut = chunk(file.path, file.text, file.language)
+            chunks += cut
+            hashes += [file.content_hash] * len(cut)
+            changed.append(file.path)
+    summary = BlockSummary(len(chunks), tuple(unchanged), tuple(changed), dict(skipped))
+    return summary, chunk_block(block.collection, chunks, hashes)
+
+
+def hand_made_block(collection: str, chunks: Sequence[Chunk]) -> ChunkBlock:
+    """Tabulate chunks that a caller made; there is no file to hash, so each text is hashed."""
+    hashes = [hashlib.blake2b(c.text.encode(), digest_size=16).hexdigest() for c in chunks]
+    return chunk_block(collection, chunks, hashes)
+
+
+def write_blocks(root: str, collection: str, *parts: ChunkBlock | NDArray[np.float32]) -> SegmentRef:
+    """Write a segment from blocks followed by their vectors, as many of these as of those.
+
+    They come as separate arguments because Ray fetches only top-level arguments itself.
+    """
+    half = len(parts) // 2
+    return write_segment(Storage(root), collection, parts[:half], parts[half:])  # type: ignore[arg-type]
+
+
+def bury_files(
+    storage: Storage, base: Manifest, gone: Iterable[StoredFile]
+) -> dict[str, SegmentRef | None]:
+    """Write tombstones for files; return segment id → its new reference, None where all is dead."""
+    rows: defaultdict[str, list[NDArray[np.uint32]]] = defaultdict(list)
+    for file in gone:
+        for extent in file.extents:
+            first = extent.first_row
+            rows[extent.segment].append(np.arange(first, first + extent.rows, dtype=np.uint32))
+    buried: dict[str, SegmentRef | None] = {}
+    for ref in base.segments:
+        if ref.id in rows:
+            before = read_tombstones(storage, base.collection, ref).rows.astype(np.uint32)
+            dead = np.concatenate((before, *rows[ref.id]))
+            whole = len(dead) == ref.rows
+            buried[ref.id] = None if whole else bury(storage, base.collection, ref, dead)
+    return buried
+
+
+def following(
+    base: Manifest,
+    buried: Mapping[str, SegmentRef | None],
+    written: Mapping[int, Sequence[SegmentRef]],
+) -> Manifest:
+    """Return the base with tombstones applied and new segments added to their shards."""
+
+    def shard(number: int, refs: tuple[SegmentRef, ...]) -> tuple[SegmentRef, ...]:
+        kept = (buried.get(ref.id, ref) for ref in refs)
+        return (*(ref for ref in kept if ref), *written.get(number, ()))
+
+    return replace(base, shards=tuple(shard(*numbered) for numbered in enumerate(base.shards)))
+
+
+def in_scope(path: str, scopes: Sequence[str]) -> bool:
+    """Tell whether a stored path lies in one of the scopes ("" is all of the collection)."""
+    return any(not scope or path == scope or path.startswith(f"{scope}/") for scope in scopes)
+
+

@@ -1,0 +1,144 @@
+"""From a file on disk to its text: bounded, never raising, line numbers as an editor shows them."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from cluster.ingest.languages import language_of
+from cluster.ingest.walk import MAX_FILE_BYTES, FoundFile
+
+_SNIFF_BYTES = 8 * 1024
+"""Where a NUL byte makes a file binary; git looks at as many."""
+
+_SAMPLE_BYTES = 16 * 1024
+"""How much the encoding detector sees: its time grows with the text, its certainty hardly."""
+
+_HASH_BYTES = 16
+_UTF32_BOMS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    r"""The text of one file.
+
+    Attributes:
+        path: Path relative to the collection's root, with forward slashes.
+        language: Lower-case language name.
+        text: What the file says, each line break a `\n`.
+        content_hash: blake2b of the bytes on disk, 32 hex digits.
+        size: Bytes on disk.
+    """
+
+    path: str
+    language: str
+    text: str
+    content_hash: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A file that is not indexed, and why."""
+
+    path: str
+    reason: str
+
+
+def read_text(root: Path, file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> SourceFile | Skip:
+    """Read one file as text, whatever its encoding.
+
+    Args:
+        root: The folder that `file.path` is relative to.
+        file: What the walk found.
+        max_bytes: A larger file is skipped; no more than this and one byte is read.
+
+    Returns:
+        The text, or a `Skip` with reason "unreadable", "not a regular file", "too large",
+        "binary" or "empty".
+    """
+    try:
+        data = _read(root / file.path, max_bytes + 1)
+    except (OSError, ValueError):
+        return Skip(file.path, "unreadable")
+    if data is None:
+        return Skip(file.path, "not a regular file")
+    if len(data) > max_bytes:
+        return Skip(file.path, "too large")
+    if is_binary(data):
+        return Skip(file.path, "binary")
+    language = language_of(file.path)
+    text = decode(data, language)
+    if not text or text.isspace():
+        return Skip(file.path, "empty")
+    digest = hashlib.blake2b(data, digest_size=_HASH_BYTES).hexdigest()
+    return SourceFile(file.path, language, text, digest, len(data))
+
+
+def is_binary(data: bytes) -> bool:
+    """Tell whether bytes are no text: a NUL near the start, unless UTF-16 or UTF-32 says so."""
+    return b"\0" in data[:_SNIFF_BYTES] and not data.startswith(_UTF32_BOMS + _UTF16_BOMS)
+
+
+def decode(data: bytes, language: str) -> str:
+    r"""Turn bytes into text, each line break (`\n`, `\r\n`, `\r`) into `\n`; never raises."""
+    text = (
+        _by_mark(data)
+        or _try(data, "utf-8")
+        or (_try(data, _declared(data)) if language == "python" else None)
+        or _try(data, _guessed(data))
+        or data.decode("latin-1")
+    )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    """Read up to `limit` bytes; None if it is no regular file (a pipe would never end)."""
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(opened, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return None
+        return stream.read(limit)
+
+
+def _by_mark(data: bytes) -> str | None:
+    if data.startswith(codecs.BOM_UTF8):
+        return _try(data, "utf-8-sig")
+    if data.startswith(_UTF32_BOMS):
+        return _try(data, "utf-32")
+    if data.startswith(_UTF16_BOMS):
+        return _try(data, "utf-16")
+    return None
+
+
+def _declared(data: bytes) -> str:
+    """Return the encoding named in one of the first two lines (PEP 263), or ""."""
+    for line in data[:_SNIFF_BYTES].split(b"\n", 2)[:2]:
+        if found := _DECLARED.match(line):
+            return found[1].decode("ascii", "ignore")
+    return ""
+
+
+def _guessed(data: bytes) -> str:
+    """Return the encoding that charset-normalizer finds in the first whole lines, or ""."""
+    sample = data[:_SAMPLE_BYTES]
+    if len(data) > len(sample):
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    best = from_bytes(sample).best()
+    return best.encoding if best else ""
+
+
+def _try(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding) if encoding else None
+    except (LookupError, ValueError):
+        return None

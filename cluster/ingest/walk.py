@@ -1,0 +1,271 @@
+"""Which files of a folder are worth indexing: ignore rules, limits, links, in a stable order."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from actors.errors import InvalidRequest, NotFound
+from cluster.ingest.ignore import (
+    IgnoreRules,
+    Layer,
+    has_rules,
+    is_ignored,
+    layer_of,
+    layers_above,
+)
+from cluster.ingest.languages import BINARY_SUFFIXES, suffix_of
+
+MAX_FILE_BYTES = 1024 * 1024
+"""Larger files are data, bundles or logs; the largest hand-written sources are under 1 MiB."""
+
+VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
+"""Never entered, whatever an ignore file says."""
+
+NOT_WORTH_INDEXING = (
+    "node_modules/",
+    "bower_components/",
+    "__pycache__/",
+    "site-packages/",
+    ".venv/",
+    ".tox/",
+    ".nox/",
+    ".eggs/",
+    "*.egg-info/",
+    ".mypy_cache/",
+    ".pytest_cache/",
+    ".ruff_cache/",
+    ".hypothesis/",
+    ".ipynb_checkpoints/",
+    ".gradle/",
+    ".terraform/",
+    ".next/",
+    ".cache/",
+    ".DS_Store",
+)
+"""Made or fetched by tools, not written by anyone; an ignore file's `!name/` re-includes one."""
+
+@dataclass(frozen=True, slots=True)
+class WalkLimits:
+    """What a walk leaves out for its size.
+
+    Attributes:
+        max_file_bytes: Larger files are counted as "too large".
+    """
+
+    max_file_bytes: int = MAX_FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file worth reading.
+
+    Attributes:
+        path: Path relative to the walk's root, with forward slashes.
+        size: Bytes on disk.
+    """
+
+    path: str
+    size: int
+
+
+class _Folder(NamedTuple):
+    path: str
+    layers: tuple[Layer, ...]
+    linked: bool
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk over a folder.
+
+    Attributes:
+        files: The files, a folder's own before its sub-folders', each sorted by name.
+        skipped: How many entries were left out so far, by reason; an ignored folder counts once.
+    """
+
+    files: Iterator[FoundFile]
+    skipped: Counter[str]
+
+
+def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None) -> Walk:
+    """Find the files of a folder that are worth indexing.
+
+    `.gitignore` files (those above the root too, up to the top of its repository),
+    `.git/info/exclude` and `.shoalignore` files are honoured as git does. A symbolic link is
+    followed only to a place inside the root that the walk would not reach otherwise.
+
+    Args:
+        root: The folder that paths are relative to.
+        scope: A file or folder below the root to restrict the walk to, relative or absolute. It
+            is taken though a rule ignores it; what lies in it is not.
+        limits: What is left out for its size.
+
+    Returns:
+        The lazy walk; its counts are complete when its files are used up.
+
+    Raises:
+        NotFound: The root or the scope does not exist.
+        InvalidRequest: The root is no folder, or the scope lies outside it.
+    """
+    real = _real_root(root)
+    built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
+    walker = _Walker(real, limits or WalkLimits(), Counter(), (built_in, *layers_above(real)))
+    return Walk(walker.files(_relative_scope(real, root, scope)), walker.skipped)
+
+
+def _real_root(root: Path) -> str:
+    real = os.path.realpath(root)
+    if not os.path.exists(real):
+        raise NotFound(f"{root} does not exist")
+    if not os.path.isdir(real):
+        raise InvalidRequest(f"{root} is not a folder; name it as the scope of its folder")
+    return real
+
+
+def _relative_scope(real_root: str, root: Path, scope: Path | None) -> str:
+    """Return the scope relative to the root, with forward slashes; "" for all of it."""
+    if scope is None:
+        return ""
+    joined = os.path.join(real_root, scope)
+    if os.path.isabs(scope):
+        parent = os.path.realpath(os.path.dirname(scope))
+        joined = os.path.join(parent, os.path.basename(scope))
+    below = os.path.relpath(os.path.normpath(joined), real_root).replace(os.sep, "/")
+    if below == ".." or below.startswith("../"):
+        raise InvalidRequest(f"{scope} is not below {root}")
+    if not os.path.lexists(joined):
+        raise NotFound(f"{scope} does not exist in {root}")
+    return "" if below == "." else below
+
+
+@dataclass(slots=True)
+class _Walker:
+    root: str
+    limits: WalkLimits
+    skipped: Counter[str]
+    outer: tuple[Layer, ...]
+    """The rules that hold at the root before its own."""
+    reached: set[str] = field(default_factory=set)
+    """Real paths that links led to: each is visited once."""
+
+    def files(self, below: str) -> Iterator[FoundFile]:
+        start = os.path.join(self.root, below)
+        if not os.path.isdir(start):
+            yield from self._file(below, start)
+            return
+        pending = [_Folder(below, self._layers_before(below), linked=False)]
+        while pending:
+            folders: list[_Folder] = []
+            yield from self._folder(pending.pop(), folders)
+            pending.extend(reversed(folders))
+
+    def _layers_before(self, path: str) -> tuple[Layer, ...]:
+        """Read the rules of the folders from the root down to `path`, its own excluded."""
+        layers = list(self.outer)
+        for above in _folders_above(path):
+            layers.append(layer_of(os.path.join(self.root, above), len(above)))
+        return tuple(layers)
+
+    def _folder(self, folder: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
+        """Yield the files of one folder and collect its sub-folders."""
+        where = os.path.join(self.root, folder.path)
+        try:
+            with os.scandir(where) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            self.skipped["unreadable"] += 1
+            return
+        prefix = folder.path + "/" if folder.path else ""
+        layers = folder.layers
+        if has_rules(entry.name for entry in entries):
+            layers = (*layers, layer_of(where, len(prefix)))
+        here = _Folder(prefix, layers, folder.linked)
+        for entry in entries:
+            yield from self._entry(entry, here, folders)
+
+    def _entry(
+        self, entry: os.DirEntry[str], here: _Folder, folders: list[_Folder]
+    ) -> Iterator[FoundFile]:
+        path = here.path + entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and entry.name in VERSION_CONTROL:
+            return
+        if is_ignored(path, is_folder, here.layers):
+            self.skipped["ignored"] += 1
+        elif entry.is_symlink():
+            yield from self._link(path, entry.path, here, folders)
+        elif here.linked and not self._first_visit(os.path.realpath(entry.path)):
+            self.skipped["already visited"] += 1
+        elif is_folder:
+            folders.append(_Folder(path, here.layers, here.linked))
+        else:
+            yield from self._file(path, entry.path)
+
+    def _file(self, path: str, where: str) -> Iterator[FoundFile]:
+        if suffix_of(path.rpartition("/")[2]) in BINARY_SUFFIXES:
+            self.skipped["binary"] += 1
+            return
+        try:
+            status = os.stat(where)
+        except OSError:
+            self.skipped["unreadable"] += 1
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self.skipped["not a regular file"] += 1
+        elif status.st_size > self.limits.max_file_bytes:
+            self.skipped["too large"] += 1
+        else:
+            yield FoundFile(path, status.st_size)
+
+    def _link(
+        self, path: str, where: str, here: _Folder, folders: list[_Folder]
+    ) -> Iterator[FoundFile]:
+        reason = self._why_not_followed(where)
+        if reason:
+            self.skipped[reason] += 1
+        elif os.path.isdir(where):
+            folders.append(_Folder(path, here.layers, linked=True))
+        else:
+            yield from self._file(path, where)
+
+    def _why_not_followed(self, link: str) -> str:
+        """Return "" for a link to a place inside the root that is not reached without it."""
+        try:
+            os.stat(link)
+        except OSError as error:
+            return "symlink loop" if error.errno == errno.ELOOP else "broken symlink"
+        target = os.path.realpath(link)
+        if not target.startswith(os.path.join(self.root, "")):
+            return "symlink out of the root" if target != self.root else "already visited"
+        below = os.path.relpath(target, self.root).replace(os.sep, "/")
+        if not VERSION_CONTROL.isdisjoint(below.split("/")):
+            return "ignored"
+        hidden = self._is_hidden(below, os.path.isdir(target))
+        return "" if hidden and self._first_visit(target) else "already visited"
+
+    def _is_hidden(self, path: str, is_folder: bool) -> bool:
+        """Say whether a rule keeps the walk from reaching a path on its own."""
+        steps = [above.rstrip("/") for above in _folders_above(path)][1:]
+        return is_ignored(path, is_folder, self._layers_before(path)) or any(
+            is_ignored(step, True, self._layers_before(step)) for step in steps
+        )
+
+    def _first_visit(self, target: str) -> bool:
+        seen = target in self.reached
+        self.reached.add(target)
+        return not seen
+
+
+def _folders_above(path: str) -> list[str]:
+    """Return the folders that lead to a path: "a/b/c" → "", "a/", "a/b/"."""
+    if not path:
+        return []
+    steps = path.split("/")
+    return ["".join(step + "/" for step in steps[:depth]) for depth in range(len(steps))]
