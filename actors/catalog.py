@@ -1,0 +1,211 @@
+"""Collections and their generations: numbered manifests, published one after the other.
+
+    collections/<name>/manifests/00000012.json
+
+The highest number is what is served. A manifest is created on base + 1 only where that name is
+free, so of two writers on one base exactly one publishes. Deleting a collection publishes a
+manifest that says so: a writer that comes late cannot bring it back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter, ValidationError
+
+from actors.engines.base import Fingerprint
+from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
+from actors.messages import SegmentRef, ShardRef
+from actors.storage import AlreadyThere, Storage
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_WIDTH = 8
+"""Digits of a manifest's number, so that names sort as numbers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One published state of a collection.
+
+    Attributes:
+        collection: The collection's name.
+        generation: Its number, from 1.
+        model: Fingerprint of the model that made the vectors.
+        shards: The segments of each shard.
+        source: The folder that was indexed, or "" where chunks were handed in.
+        created_at: When it was published.
+        writer: Names the job that published it.
+        deleted: The collection is gone since this generation.
+    """
+
+    collection: str
+    generation: int
+    model: Fingerprint
+    shards: tuple[tuple[SegmentRef, ...], ...]
+    source: str = ""
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    writer: str = ""
+    deleted: bool = False
+
+    @property
+    def segments(self) -> Iterator[SegmentRef]:
+        """All segments, shard after shard."""
+        return (segment for shard in self.shards for segment in shard)
+
+    @property
+    def chunks(self) -> int:
+        """Living chunks, the N of BM25."""
+        return sum(segment.rows - segment.removed_rows for segment in self.segments)
+
+    @property
+    def total_length(self) -> int:
+        """Terms in the living chunks."""
+        return sum(segment.length - segment.removed_length for segment in self.segments)
+
+    def shard(self, number: int) -> ShardRef:
+        """Return what a host needs to know of one shard."""
+        return ShardRef(self.collection, self.generation, number, self.shards[number])
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+class Catalog:
+    """Reads and publishes manifests.
+
+    Args:
+        storage: The root.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def names(self) -> list[str]:
+        """Return the names of all collections that are not deleted, sorted."""
+        return [name for name in self._storage.names("collections") if self._is_there(name)]
+
+    def get(self, collection: str) -> Manifest:
+        """Return the newest generation.
+
+        Raises:
+            NotFound: There is no such collection.
+            CorruptData: Its newest manifest cannot be read.
+        """
+        manifest = self.find(collection)
+        if manifest is None:
+            raise NotFound(self._missing(collection))
+        return manifest
+
+    def find(self, collection: str) -> Manifest | None:
+        """Return the newest generation, or None where there is none or it says deleted."""
+        manifest = self._newest(check_name(collection))
+        return None if manifest is None or manifest.deleted else manifest
+
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Publish `manifest` as the generation after the one it names as its own.
+
+        Raises:
+            Conflict: Another writer published that generation first; nothing has changed.
+        """
+        following = replace(
+            manifest, generation=manifest.generation + 1, created_at=datetime.now(UTC)
+        )
+        name = _manifest_file(following.collection, following.generation)
+        try:
+            self._storage.put_new(name, _MANIFEST.dump_json(following, indent=1))
+        except AlreadyThere as error:
+            message = (
+                f"another writer changed collection {manifest.collection!r} meanwhile "
+                f"(generation {following.generation} exists); run this again to build on it"
+            )
+            raise Conflict(message) from error
+        return following
+
+    def new(self, collection: str, model: Fingerprint, shards: int, source: str) -> Manifest:
+        """Return an empty base to publish the first generation on, or the next after a deletion."""
+        newest = self._newest(check_name(collection))
+        generation = newest.generation if newest else 0
+        return Manifest(collection, generation, model, ((),) * shards, source)
+
+    def delete(self, collection: str, writer: str = "") -> None:
+        """Publish the end of a collection, then remove its files; NotFound where there is none."""
+        manifest = self.get(collection)
+        empty = ((),) * len(manifest.shards)
+        self.publish(replace(manifest, shards=empty, deleted=True, writer=writer))
+        for part in ("segments", "tombstones"):
+            self._storage.delete(f"collections/{collection}/{part}")
+
+    def remove_orphans(self, collection: str, grace: timedelta) -> list[str]:
+        """Remove segments and tombstones that no manifest names and nobody touched for `grace`.
+
+        The grace period protects a writer that has not published yet.
+        """
+        folder = f"collections/{collection}"
+        named = self._named(collection)
+        orphans = [
+            f"{folder}/{part}/{name}"
+            for part in ("segments", "tombstones")
+            for name in self._storage.names(f"{folder}/{part}")
+            if name not in named
+        ]
+        old = [orphan for orphan in orphans if self._untouched(orphan, grace)]
+        for orphan in old:
+            self._storage.delete(orphan)
+        return old
+
+    def _is_there(self, collection: str) -> bool:
+        """Tell whether a collection is to be listed; a damaged one is, so that it is not hidden."""
+        try:
+            return self.find(collection) is not None
+        except CorruptData:
+            return True
+
+    def _named(self, collection: str) -> set[str]:
+        manifests = map(self._read, self._manifests(collection))
+        segments = [segment for manifest in manifests for segment in manifest.segments]
+        return {s.id for s in segments} | {s.tombstones for s in segments}
+
+    def _untouched(self, name: str, grace: timedelta) -> bool:
+        changed = self._storage.last_change(name)
+        return changed is not None and datetime.now(UTC) - changed >= grace
+
+    def _newest(self, collection: str) -> Manifest | None:
+        manifests = self._manifests(collection)
+        return self._read(manifests[-1]) if manifests else None
+
+    def _manifests(self, collection: str) -> list[str]:
+        folder = f"collections/{collection}/manifests"
+        return [f"{folder}/{name}" for name in self._storage.names(folder) if name.endswith(".json")]
+
+    def _read(self, name: str) -> Manifest:
+        try:
+            return _MANIFEST.validate_json(self._storage.read(name))
+        except ValidationError as error:
+            message = (
+                f"{name} in {self._storage.root} is damaged "
+                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back a generation"
+            )
+            raise CorruptData(message) from error
+
+    def _missing(self, collection: str) -> str:
+        names = self.names()
+        known = f"there are: {', '.join(names)}" if names else "none exists yet; index a folder first"
+        return f"no collection {collection!r}; {known}"
+
+
+def check_name(collection: str) -> str:
+    """Return the name if it can name a collection, else raise InvalidRequest."""
+    if _NAME.fullmatch(collection):
+        return collection
+    message = (
+        f"{collection[:80]!r} cannot name a collection: take 1 to 63 of a-z, 0-9, '.', '_', '-', "
+        "beginning with a letter or digit"
+    )
+    raise InvalidRequest(message)
+
+
+def _manifest_file(collection: str, generation: int) -> str:
+    return f"collections/{collection}/manifests/{generation:0{_WIDTH}}.json"

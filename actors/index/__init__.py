@@ -1,0 +1,1 @@
+"""Segments and what searches them: dense vectors, BM25 postings, rank fusion."""

@@ -1,0 +1,40 @@
+"""One list out of two: weighted reciprocal rank fusion."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+from actors.index.ranking import Ranking, ranked
+
+RRF_K = 60
+"""Damps the first ranks; Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion"."""
+DENSE_WEIGHT = 1.0
+LEXICAL_WEIGHT = 1.0
+
+
+class Mode(StrEnum):
+    """Which sides of the index answer."""
+
+    HYBRID = "hybrid"
+    SEMANTIC = "semantic"
+    LEXICAL = "lexical"
+
+
+def fuse(dense: Ranking, lexical: Ranking, k: int) -> Ranking:
+    """Merge two rankings of the same chunks: score = sum of weight / (RRF_K + rank)."""
+    ids = np.union1d(dense.ids, lexical.ids)
+    scores = np.zeros(len(ids))
+    for ranking, weight in ((dense, DENSE_WEIGHT), (lexical, LEXICAL_WEIGHT)):
+        ranks = np.arange(1, len(ranking.ids) + 1)
+        scores[np.searchsorted(ids, ranking.ids)] += weight / (RRF_K + ranks)
+    return ranked(ids, scores, k)
+
+
+def answer_of(mode: Mode, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
+    """Return the ranking that answers in `mode`; a single side keeps its own scores."""
+    if mode is Mode.HYBRID:
+        return fuse(dense, lexical, k)
+    side = dense if mode is Mode.SEMANTIC else lexical
+    return Ranking(side.ids[:k], side.scores[:k])

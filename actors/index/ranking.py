@@ -1,0 +1,53 @@
+"""Top-k lists that come out the same however the rows are spread over shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Chunks, best first; equal scores stand in the order of their ids.
+
+    Attributes:
+        ids: uint64 [k], chunk ids.
+        scores: float64 [k], descending.
+    """
+
+    ids: NDArray[np.uint64]
+    scores: NDArray[np.float64]
+
+
+EMPTY = Ranking(np.empty(0, np.uint64), np.empty(0, np.float64))
+
+
+def at_least_kth(scores: NDArray, k: int, slack: float = 0.0) -> NDArray[np.intp]:
+    """Return the positions of all scores no further than `slack` below the k-th best.
+
+    More than `k` positions come back where scores tie: the caller orders and cuts them, so that
+    the choice among equals never depends on where a row lies.
+    """
+    if len(scores) <= k:
+        return np.arange(len(scores))
+    kth = scores[np.argpartition(scores, -k)[-k:]].min()
+    return np.flatnonzero(scores >= kth - slack)
+
+
+def ranked(ids: NDArray[np.uint64], scores: NDArray[np.float64], k: int) -> Ranking:
+    """Order by descending score, then by id, and keep the first `k`."""
+    order = np.lexsort((ids, -scores))[:k]
+    return Ranking(ids[order], scores[order])
+
+
+def merge(rankings: Iterable[Ranking], k: int) -> Ranking:
+    """Merge rankings of disjoint sets of chunks into the best `k` of all."""
+    parts = list(rankings)
+    if not parts:
+        return EMPTY
+    ids = np.concatenate([part.ids for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    return ranked(ids, scores, k)

@@ -1,0 +1,160 @@
+"""Writing segments and tombstones; nothing is visible until a manifest names it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from actors.index.dense import normalised
+from actors.index.lexical import LexicalIndex, files_of
+from actors.index.postings import TermBlock, count_terms, merge
+from actors.index.segment import segment_folder, tombstone_folder
+from actors.messages import Chunk, SegmentRef
+from actors.storage import Storage, storage_error
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.uint64()),
+        ("path", pa.string()),
+        ("start_line", pa.int32()),
+        ("end_line", pa.int32()),
+        ("language", pa.string()),
+        ("symbol", pa.string()),
+        ("content_hash", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkBlock:
+    """The chunks of some whole files, ready to be embedded and written.
+
+    Attributes:
+        table: One row per chunk (`_SCHEMA`), a file's chunks next to each other.
+        terms: Their terms, in the same order.
+    """
+
+    table: pa.Table
+    terms: TermBlock
+
+    @property
+    def texts(self) -> list[str]:
+        """What is embedded, one text per chunk."""
+        columns = (self.table[name].to_pylist() for name in ("path", "symbol", "text"))
+        return [searchable_text(*row) for row in zip(*columns, strict=True)]
+
+
+def searchable_text(path: str, symbol: str, text: str) -> str:
+    """Return what both sides index of a chunk: where it stands, then what it says."""
+    return f"{path} {symbol}\n{text}"
+
+
+def chunk_block(
+    collection: str, chunks: Sequence[Chunk], content_hashes: Sequence[str]
+) -> ChunkBlock:
+    """Number, tokenise and tabulate chunks; `content_hashes` are those of their files."""
+    texts = [searchable_text(c.path, c.symbol, c.text) for c in chunks]
+    columns = {
+        "id": chunk_ids(collection, chunks),
+        "content_hash": list(content_hashes),
+        **{name: [getattr(c, name) for c in chunks] for name in Chunk.__slots__},
+    }
+    return ChunkBlock(pa.table(columns, schema=_SCHEMA), count_terms(texts))
+
+
+def chunk_ids(collection: str, chunks: Sequence[Chunk]) -> list[int]:
+    """Return an id for each chunk that moves with its text, unique over collections.
+
+    It is the hash of collection, path, text, and which copy of that text in the file it is.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    ids = []
+    for chunk in chunks:
+        key = (chunk.path, chunk.text)
+        content = "\0".join((collection, *key, str(seen[key])))
+        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
+        ids.append(int.from_bytes(digest, "big"))
+        seen[key] += 1
+    return ids
+
+
+def write_segment(
+    storage: Storage,
+    collection: str,
+    blocks: Sequence[ChunkBlock],
+    vectors: Sequence[NDArray[np.float32]],
+) -> SegmentRef:
+    """Write blocks and their vectors, float32 [rows, d] each, as a new segment.
+
+    Raises:
+        StorageError: The root refused the write; what was written is an orphan.
+    """
+    segment = secrets.token_hex(8)
+    folder = segment_folder(collection, segment)
+    table = pa.concat_tables([block.table for block in blocks])
+    _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
+    postings = merge([block.terms for block in blocks])
+    storage.put_arrays(f"{folder}/lexical", files_of(postings))
+    storage.put(f"{folder}/files.arrow", _files_of(table))
+    return SegmentRef(segment, table.num_rows, int(postings.lengths.sum(dtype=np.int64)))
+
+
+def bury(
+    storage: Storage, collection: str, ref: SegmentRef, dead: NDArray[np.uint32]
+) -> SegmentRef:
+    """Write tombstones for `dead`, all dead rows of the segment, and return the new reference."""
+    lexical = LexicalIndex(
+        storage.folder(f"{segment_folder(collection, ref.id)}/lexical"), np.empty(0, np.uint64)
+    )
+    mask = np.zeros(ref.rows, np.bool_)
+    mask[dead] = True
+    terms, lost = lexical.live_frequencies_lost(mask)
+    name = secrets.token_hex(8)
+    arrays = {"rows.npy": np.flatnonzero(mask), "terms.npy": terms, "lost.npy": lost}
+    storage.put_arrays(tombstone_folder(collection, name), arrays)
+    return replace(
+        ref,
+        tombstones=name,
+        removed_rows=int(mask.sum()),
+        removed_length=int(lexical.lengths[mask].sum(dtype=np.int64)),
+    )
+
+
+def _write_rows(
+    storage: Storage, name: str, table: pa.Table, vectors: NDArray[np.float32]
+) -> None:
+    import lance  # noqa: PLC0415 - see segment.py
+
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    try:
+        lance.write_dataset(
+            table.append_column("vector", column), storage.uri(name), mode="create"
+        )
+    except (OSError, ValueError) as error:
+        raise storage_error(storage.root, f"write {name}", error) from error
+
+
+def _files_of(table: pa.Table) -> bytes:
+    paths = table["path"].to_pylist()
+    first = [row for row, path in enumerate(paths) if row == 0 or path != paths[row - 1]]
+    files = pa.table(
+        {
+            "path": [paths[row] for row in first],
+            "content_hash": table["content_hash"].take(first),
+            "first_row": pa.array(first, pa.int64()),
+            "rows": pa.array(np.diff([*first, len(paths)]), pa.int64()),
+        }
+    )
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, files.schema) as writer:
+        writer.write_table(files)
+    return sink.getvalue()

@@ -1,0 +1,267 @@
+"""Router: embeds a query, asks every shard, and merges what comes back before the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.exceptions import RayActorError
+
+from actors.errors import DeadlineExceeded, ShoalError
+from actors.index.dense import normalised
+from actors.index.fusion import Mode, answer_of
+from actors.index.ranking import Ranking, merge
+from actors.messages import (
+    ActorStatus,
+    Chunk,
+    Coverage,
+    Hit,
+    SearchAnswer,
+    SearchRequest,
+    ShardAnswer,
+    ShardQuery,
+    ShardRef,
+)
+from actors.process import NAMESPACE, STATUS, result_of, status_of
+from actors.routing.corpus import Corpora, Plan, make_plan
+from actors.routing.place import placement
+from actors.storage import Storage
+
+_T = TypeVar("_T")
+
+_DEPTH = 100
+"""Candidates of each side: reciprocal ranks beyond it weigh less than half of a first rank."""
+_PAUSE_S = 0.05
+"""Between two rounds of asking, while every candidate restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """What a Router is made with.
+
+    Attributes:
+        name: Its actor name.
+        root: The storage root.
+        model: Fingerprint of what the embedders embed with, in one line.
+        embedders: Actor names of the model's replicas.
+        hosts: Actor names of the shard hosts.
+    """
+
+    name: str
+    root: str
+    model: str
+    embedders: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+class Router:
+    """Answers searches; holds nothing that it could not read again from storage."""
+
+    def __init__(self, config: RouterConfig) -> None:
+        self._config = config
+        self._corpora = Corpora(Storage(config.root))
+        self._embedders = itertools.cycle(config.embedders)
+        self._answers: Counter[str] = Counter()
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """Return the best hits of all shards that answer before the deadline.
+
+        Raises:
+            NotFound: A named collection does not exist.
+            ModelMismatch: A named collection was made by another model.
+            ModelLoadError: The query cannot be embedded.
+            DeadlineExceeded: The query was not embedded in time.
+        """
+        watch = _Watch(request.deadline_s)
+        plan, vector = await asyncio.gather(
+            watch.timed("plan", asyncio.to_thread(make_plan, self._corpora, self._config.model, request)),
+            watch.timed("embed", self._vector(request, watch)),
+        )
+        answers = await watch.timed("shards", self._scatter(plan, vector, request, watch))
+        hits = await watch.timed("merge", self._hits(request, answers, watch))
+        self._answers["complete" if all(a.answer for a in answers) else "partial"] += 1
+        return SearchAnswer(hits, (*plan.left_out, *_coverage(answers)), watch.timings_ms(answers))
+
+    async def refresh(self) -> frozenset[str]:
+        """See what was published; return the segments that searches use now."""
+        self._corpora.forget()
+        await asyncio.to_thread(self._corpora.reopen)
+        return self._corpora.segments()
+
+    @ray.method(concurrency_group=STATUS)
+    async def configuration(self) -> RouterConfig:
+        """Return what this actor was made with."""
+        return self._config
+
+    @ray.method(concurrency_group=STATUS)
+    async def status(self) -> ActorStatus:
+        """Return how the actor is."""
+        counts = {f"{kind}_answers": count for kind, count in self._answers.items()}
+        return status_of(self, self._config.name, **counts)
+
+    async def _vector(self, request: SearchRequest, watch: _Watch) -> NDArray[np.float32] | None:
+        if request.mode is Mode.LEXICAL:
+            return None
+        if request.vector is not None:
+            return normalised(request.vector[None])[0]
+        names = itertools.islice(self._embedders, len(self._config.embedders))
+        call = await _first_answer(
+            list(names), lambda actor: actor.embed.remote([request.query], "query"), watch
+        )
+        if call is None:
+            message = (
+                f"the query was not embedded within {request.deadline_s:g} s; try again, "
+                "or search with mode lexical, which needs no model"
+            )
+            raise DeadlineExceeded(message, retry_after_s=1.0)
+        vector: NDArray[np.float32] = call[0]
+        return vector
+
+    async def _scatter(
+        self,
+        plan: Plan,
+        vector: NDArray[np.float32] | None,
+        request: SearchRequest,
+        watch: _Watch,
+    ) -> list[_Asked]:
+        depth = max(_DEPTH, request.limit)
+        query = ShardQuery(
+            vector, plan.terms, request.filter, depth, request.limit, request.context
+        )
+        asked = []
+        for generation in plan.generations:
+            manifest = generation.manifest
+            places = placement(manifest.collection, len(manifest.shards), self._config.hosts)
+            for number, hosts in enumerate(places):
+                asked.append(_ask(manifest.shard(number), hosts, query, watch))
+        return list(await asyncio.gather(*asked))
+
+    async def _hits(
+        self, request: SearchRequest, asked: Sequence[_Asked], watch: _Watch
+    ) -> tuple[Hit, ...]:
+        answered = [(a, a.answer) for a in asked if a.answer]
+        depth = max(_DEPTH, request.limit)
+        dense = merge((answer.dense for _, answer in answered), depth)
+        lexical = merge((answer.lexical for _, answer in answered), depth)
+        best = answer_of(request.mode, dense, lexical, request.limit)
+        known = {i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()}
+        known.update(await _texts(best, known, answered, request.context, watch))
+        return tuple(
+            Hit(known[i][0], i, score, known[i][1])
+            for i, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True)
+            if i in known
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A shard, whom it was asked of, and its answer or the reason that there is none."""
+
+    shard: ShardRef
+    hosts: list[str]
+    answer: ShardAnswer | None
+    problem: str = ""
+
+    async def fetch(
+        self, ids: NDArray[np.uint64], context: int, watch: _Watch
+    ) -> dict[int, Chunk]:
+        """Return the text of chunks of this shard, or nothing where time runs out."""
+        shard = self.shard
+        found: dict[int, Chunk] | None = await _first_answer(
+            self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch
+        )
+        return found or {}
+
+
+class _Watch:
+    """Knows how much of a request's time is left, and where it went."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._started = time.perf_counter()
+        self._deadline_s = deadline_s
+        self._spent: dict[str, float] = {}
+
+    @property
+    def left_s(self) -> float:
+        return self._deadline_s - (time.perf_counter() - self._started)
+
+    async def timed(self, stage: str, work: Awaitable[_T]) -> _T:
+        started = time.perf_counter()
+        try:
+            return await work
+        finally:
+            self._spent[stage] = time.perf_counter() - started
+
+    def timings_ms(self, asked: Sequence[_Asked]) -> dict[str, float]:
+        in_host = max((a.answer.search_ms for a in asked if a.answer), default=0.0)
+        spent = {stage: seconds * 1e3 for stage, seconds in self._spent.items()}
+        total = (time.perf_counter() - self._started) * 1e3
+        return {k: round(v, 3) for k, v in {**spent, "slowest_host": in_host, "router": total}.items()}
+
+
+async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Watch) -> _Asked:
+    try:
+        answers = await _first_answer(hosts, lambda host: host.search.remote(shard, (query,)), watch)
+    except ShoalError as error:
+        return _Asked(shard, hosts, None, f"shard {shard.shard}: {error}")
+    if answers is None:
+        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
+    return _Asked(shard, hosts, answers[0])
+
+
+async def _first_answer(
+    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], watch: _Watch
+) -> Any | None:  # noqa: ANN401 - whatever the remote method returns
+    """Ask one actor after the other while they are dead or restarting; None when time is up."""
+    for attempt in itertools.count():
+        try:
+            actor = ray.get_actor(names[attempt % len(names)], namespace=NAMESPACE)
+            return await result_of(call(actor), max(watch.left_s, 0))
+        except TimeoutError:
+            return None
+        except (RayActorError, ValueError):  # ValueError: no actor of that name at this moment
+            if watch.left_s <= 0:
+                return None
+            if attempt % len(names) == len(names) - 1:
+                await asyncio.sleep(_PAUSE_S)
+    return None
+
+
+async def _texts(
+    best: Ranking,
+    known: dict[int, tuple[str, Chunk]],
+    answered: Sequence[tuple[_Asked, ShardAnswer]],
+    context: int,
+    watch: _Watch,
+) -> dict[int, tuple[str, Chunk]]:
+    """Fetch the text of hits that their shard did not expect to be among the best."""
+    missing = best.ids[~np.isin(best.ids, np.fromiter(known, np.uint64, len(known)))]
+    found = {}
+    for asked, answer in answered if len(missing) else ():
+        here = np.intersect1d(missing, np.concatenate((answer.dense.ids, answer.lexical.ids)))
+        if len(here):
+            chunks = await asked.fetch(here, context, watch)
+            found.update({i: (asked.shard.collection, chunk) for i, chunk in chunks.items()})
+    return found
+
+
+def _coverage(asked: Sequence[_Asked]) -> tuple[Coverage, ...]:
+    shards = Counter((a.shard.collection, a.shard.generation) for a in asked)
+    answered = Counter((a.shard.collection, a.shard.generation) for a in asked if a.answer)
+    return tuple(
+        Coverage(
+            name,
+            generation,
+            answered[name, generation] / count,
+            "; ".join(a.problem for a in asked if a.problem and a.shard.collection == name),
+        )
+        for (name, generation), count in shards.items()
+    )

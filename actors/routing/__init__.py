@@ -1,0 +1,1 @@
+"""Routing policies as plain functions and small classes; no Ray in them."""

@@ -1,0 +1,144 @@
+"""Where collections lie: a local folder or an object store, behind one small class."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import obstore
+import platformdirs
+from numpy.typing import NDArray
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore, from_url
+
+from actors.errors import ShoalError, StorageError
+
+
+class AlreadyThere(ShoalError):
+    """`put_new` found the name taken."""
+
+
+class Storage:
+    """Files under one root; all names are relative to it, with forward slashes.
+
+    Args:
+        root: A folder or an object-store URI (`s3://…`, `gs://…`, `az://…`); credentials come
+            from the environment, as each provider's own tools take them.
+
+    Raises:
+        StorageError: The root cannot be reached or created.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self.is_local = "://" not in root
+        with self._named("open"):
+            self._store: ObjectStore = self._open()
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; FileNotFoundError where there is none."""
+        with self._named(f"read {name}"):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file under a name that nobody else uses."""
+        with self._named(f"write {name}"):
+            obstore.put(self._store, name, data)
+
+    def put_new(self, name: str, data: bytes) -> None:
+        """Write a file unless the name is taken, atomically; else raise AlreadyThere."""
+        with self._named(f"write {name}"):
+            try:
+                obstore.put(self._store, name, data, mode="create")
+            except AlreadyExistsError as error:
+                message = f"{name} is already there"
+                raise AlreadyThere(message) from error
+
+    def put_arrays(self, folder: str, arrays: Mapping[str, NDArray]) -> None:
+        """Write each array as a `.npy` file."""
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            self.put(f"{folder}/{name}", buffer.getvalue())
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names directly below `folder`, files and folders alike, sorted."""
+        with self._named(f"list {folder}"):
+            found = obstore.list_with_delimiter(self._store, folder)
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def last_change(self, folder: str) -> datetime | None:
+        """Return when the youngest file below `folder` was written, or None for none."""
+        with self._named(f"list {folder}"):
+            times = [e["last_modified"] for page in obstore.list(self._store, folder) for e in page]
+        return max(times, default=None)
+
+    def delete(self, folder: str) -> None:
+        """Delete every file below `folder`."""
+        with self._named(f"delete {folder}"):
+            paths = [e["path"] for page in obstore.list(self._store, folder) for e in page]
+            if paths:
+                obstore.delete(self._store, paths)
+
+    def uri(self, name: str) -> str:
+        """Return the full address of `name`, as Lance takes it."""
+        return f"{self.root}/{name}"
+
+    def folder(self, name: str) -> Path:
+        """Return `name` as a local folder of plain files, fetching it once from a remote root."""
+        if self.is_local:
+            return Path(self.root) / name
+        digest = hashlib.blake2b(self.root.encode(), digest_size=6).hexdigest()
+        target = Path(platformdirs.user_cache_dir("shoal")) / digest / name
+        for file in self.names(name):
+            if not (target / file).exists():
+                _write_whole(target / file, self.read(f"{name}/{file}"))
+        return target
+
+    def _open(self) -> ObjectStore:
+        if not self.is_local:
+            return from_url(self.root)
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        return from_url(Path(self.root).resolve().as_uri())
+
+    @contextmanager
+    def _named(self, action: str) -> Iterator[None]:
+        """Turn what the storage libraries raise into errors that name the root and a way out."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, BaseError) as error:
+            raise storage_error(self.root, action, error) from error
+
+
+def storage_error(root: str, action: str, error: Exception) -> StorageError:
+    """Describe a failed storage operation by its cause and the way out."""
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number == errno.ENOSPC or "No space left" in text:
+        cause = "no space is left there: free some, or take another root with --root"
+    elif number in (errno.EACCES, errno.EROFS, errno.EPERM) or _is_refusal(text):
+        cause = "it is not writable for this user: take another root with --root"
+    else:
+        cause = text.splitlines()[0] if text else type(error).__name__
+    return StorageError(f"cannot {action} in {root}: {cause}")
+
+
+def _is_refusal(text: str) -> bool:
+    return any(sign in text for sign in ("Permission denied", "Read-only file system", "os error 1)"))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write via a neighbour, so that no reader ever maps half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{id(data):x}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
