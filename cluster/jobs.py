@@ -1,0 +1,225 @@
+"""Indexing jobs: files become segments in Ray tasks, and one manifest makes them visible."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.catalog import Catalog, Manifest
+from actors.errors import InvalidRequest
+from actors.messages import JobState, JobStatus, SegmentRef
+from actors.process import unwrapped
+from actors.storage import Storage
+from cluster.ingest.pipeline import (
+    SEGMENT_ROWS,
+    BlockOfFiles,
+    BlockSummary,
+    StoredFile,
+    blocks_of_files,
+    bury_files,
+    following,
+    in_scope,
+    read_block,
+    stored_files,
+    write_blocks,
+)
+from cluster.ingest.walk import FoundFile, WalkLimits, walk
+from cluster.naming import Target
+
+_WINDOW = 6
+"""Blocks on their way at once: two being read, two waiting for the model, two in between."""
+
+_read_block = ray.remote(num_returns=2)(read_block)
+_write_blocks = ray.remote(write_blocks)
+
+Embed = Callable[[Any], tuple[Any, Any]]
+"""Block reference → references of (number of vectors, the vectors)."""
+
+
+class SegmentWriter:
+    """Collects blocks by shard and writes a segment whenever a shard has enough of them.
+
+    Args:
+        storage: The root.
+        collection: Where the segments go.
+    """
+
+    def __init__(self, storage: Storage, collection: str) -> None:
+        self._storage = storage
+        self._collection = collection
+        self._waiting: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
+        self._rows: Counter[int] = Counter()
+        self._writes: list[tuple[int, Any]] = []
+
+    def add(self, shard: int, block: Any, vectors: Any, rows: int) -> None:  # noqa: ANN401 - Ray references
+        """Take a block and its vectors, as Ray references."""
+        self._waiting[shard].append((block, vectors))
+        self._rows[shard] += rows
+        if self._rows[shard] >= SEGMENT_ROWS:
+            self._write(shard)
+
+    async def finish(self) -> dict[int, list[SegmentRef]]:
+        """Write what waits and return the new segments of each shard, in order."""
+        for shard in list(self._waiting):
+            self._write(shard)
+        written: defaultdict[int, list[SegmentRef]] = defaultdict(list)
+        for shard, reference in self._writes:
+            written[shard].append(await unwrapped(reference))
+        return written
+
+    def _write(self, shard: int) -> None:
+        blocks, vectors = zip(*self._waiting.pop(shard), strict=True)
+        self._rows[shard] = 0
+        call = _write_blocks.remote(self._storage.root, self._collection, *blocks, *vectors)
+        self._writes.append((shard, call))
+
+
+class IndexJob:
+    """Brings one collection up to date with its folder.
+
+    Args:
+        job_id: Names the job.
+        target: What is indexed into which collection.
+        base: The generation to build on.
+        storage: The root.
+        embed: Embeds a block.
+        max_file_bytes: Larger files are skipped.
+        announce: Makes the search side see what was published.
+        report: Told how far the job is.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        target: Target,
+        base: Manifest,
+        storage: Storage,
+        embed: Embed,
+        max_file_bytes: int,
+        announce: Callable[[], Awaitable[None]],
+        report: Callable[[JobStatus], None],
+    ) -> None:
+        self._target = target
+        self._base = base
+        self._storage = storage
+        self._embed = embed
+        self._max_file_bytes = max_file_bytes
+        self._announce = announce
+        self._report = report
+        self._started = time.perf_counter()
+        self._writer = SegmentWriter(storage, target.collection)
+        self._skipped: Counter[str] = Counter()
+        self._alive: set[str] = set()
+        self._changed: set[str] = set()
+        self.status = JobStatus(job_id, target.collection)
+
+    async def run(self) -> JobStatus:
+        """Do the job and publish; on any error the collection stays as it was."""
+        self._tell(phase="looking for files")
+        files, stored = await asyncio.gather(
+            asyncio.to_thread(self._walk),
+            asyncio.to_thread(stored_files, self._storage, self._base),
+        )
+        self._tell(phase="reading and embedding", files_total=len(files))
+        blocks = blocks_of_files(
+            self._base, self._target.root, files, stored, self._max_file_bytes
+        )
+        await _windowed(self._block(block) for block in blocks)
+        gone = self._gone(stored)
+        self._refuse_to_empty(stored, gone)
+        manifest = await self._publish(gone)
+        return self._tell(
+            phase="done",
+            state=JobState.DONE,
+            generation=manifest.generation,
+            files_removed=sum(path not in self._changed for path in gone),
+        )
+
+    def _walk(self) -> list[FoundFile]:
+        limits = WalkLimits(self._max_file_bytes)
+        found: dict[str, FoundFile] = {}
+        for scope in self._target.scopes:
+            walked = walk(Path(self._target.root), Path(scope) if scope else None, limits)
+            found.update((file.path, file) for file in walked.files)
+            self._skipped.update(walked.skipped)
+        return list(found.values())
+
+    async def _block(self, block: BlockOfFiles) -> None:
+        summary_ref, chunks = _read_block.remote(block)
+        summary: BlockSummary = await unwrapped(summary_ref)
+        if summary.chunks:
+            count, vectors = self._embed(chunks)
+            await unwrapped(count)
+            self._writer.add(block.shard, chunks, vectors, summary.chunks)
+        self._skipped.update(summary.skipped)
+        self._alive.update(summary.unchanged, summary.changed)
+        self._changed.update(summary.changed)
+        now = self.status
+        self._tell(
+            files_done=now.files_done + len(block.files),
+            files_unchanged=now.files_unchanged + len(summary.unchanged),
+            chunks=now.chunks + summary.chunks,
+        )
+
+    def _gone(self, stored: dict[str, StoredFile]) -> dict[str, StoredFile]:
+        """Return the stored files whose chunks no longer hold."""
+        return {
+            path: file
+            for path, file in stored.items()
+            if path in self._changed
+            or (path not in self._alive and in_scope(path, self._target.scopes))
+        }
+
+    def _refuse_to_empty(self, stored: dict[str, StoredFile], gone: dict[str, StoredFile]) -> None:
+        if self._changed or len(gone) < len(stored):
+            return
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self._skipped.items())
+        way_out = (
+            f"`shoal delete {self._target.collection}` empties the collection"
+            if stored
+            else "check the path and its ignore rules"
+        )
+        message = f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
+        raise InvalidRequest(message)
+
+    async def _publish(self, gone: dict[str, StoredFile]) -> Manifest:
+        if not gone and not self._changed:
+            return self._base
+        self._tell(phase="writing")
+        written = await self._writer.finish()
+        buried = await asyncio.to_thread(bury_files, self._storage, self._base, gone.values())
+        manifest = replace(following(self._base, buried, written), writer=self.status.id)
+        self._tell(phase="publishing")
+        published = await asyncio.to_thread(Catalog(self._storage).publish, manifest)
+        await self._announce()
+        return published
+
+    def _tell(self, **changes: Any) -> JobStatus:  # noqa: ANN401 - fields of JobStatus
+        seconds = time.perf_counter() - self._started
+        skipped = dict(self._skipped)
+        self.status = replace(self.status, seconds=seconds, skipped=skipped, **changes)
+        self._report(self.status)
+        return self.status
+
+
+async def _windowed(work: Iterable[Awaitable[None]]) -> None:
+    """Await everything, a few at a time; at the first error, begin nothing more and raise it."""
+    pending: set[asyncio.Future[None]] = set()
+    remaining = iter(work)
+    while True:
+        pending |= {asyncio.ensure_future(w) for w in islice(remaining, _WINDOW - len(pending))}
+        if not pending:
+            return
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        failed = next((f.exception() for f in done if f.exception()), None)
+        if failed:
+            await asyncio.gather(*pending, return_exceptions=True)
+            raise failed

@@ -1,0 +1,282 @@
+"""What a gateway does when it is asked: the Shoal protocol on top of the actors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import psutil
+import ray
+
+from actors.catalog import Catalog, Manifest
+from actors.engines.registry import fingerprint
+from actors.errors import CorruptData, GatewayUnavailable, ModelMismatch, ShoalError
+from actors.index.fusion import Mode
+from actors.messages import Filter, JobState, JobStatus, SearchAnswer, SearchRequest
+from actors.process import result_of, unwrapped
+from actors.storage import Storage
+from cluster.jobs import IndexJob
+from cluster.naming import Target, choose_target
+from cluster.protocol import (
+    Collection,
+    CollectionCoverage,
+    IndexBody,
+    IngestReply,
+    Job,
+    Replica,
+    SearchBody,
+    SearchHit,
+    SearchReply,
+    Status,
+)
+from cluster.session import Session, attach, detach
+from cluster.settings import Settings
+from cluster.upload import Upload, unpacked
+
+_log = logging.getLogger("shoal.service")
+
+_STATUS_S = 2.0
+
+
+class Service:
+    """The one driver of the cluster; every door speaks to it.
+
+    Args:
+        settings: The gateway's settings.
+
+    Attributes:
+        phase: What it is doing while it starts; "ready" once it serves, "failed" if it cannot.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.phase = "starting"
+        self._session: Session | None = None
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._started = time.monotonic()
+        self._used = time.monotonic()
+
+    async def start(self) -> None:
+        """Connect to Ray and have the actors made."""
+
+        def set_phase(phase: str) -> None:
+            self.phase = phase
+
+        self._storage = await asyncio.to_thread(Storage, self.settings.root_uri)
+        self._catalog = Catalog(self._storage)
+        self._model = await asyncio.to_thread(fingerprint, self.settings.model)
+        self._session = await asyncio.to_thread(attach, self.settings, set_phase)
+        self.phase = "ready"
+
+    async def stop(self) -> None:
+        """End running jobs, which leaves their collections as they were, and leave the cluster."""
+        self.phase = "stopping"
+        for task in self._jobs.values():
+            task.cancel()
+        await asyncio.to_thread(detach)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since somebody last asked for something; 0 while a job runs."""
+        return 0.0 if self._jobs else time.monotonic() - self._used
+
+    def touch(self) -> None:
+        """Note that the gateway is in use."""
+        self._used = time.monotonic()
+
+    async def search(self, body: SearchBody) -> SearchReply:
+        """Search; see `ShoalClient.search`."""
+        started = time.perf_counter()
+        request = SearchRequest(
+            query=body.query,
+            mode=Mode(body.mode),
+            limit=body.limit,
+            collections=body.collections,
+            filter=Filter(body.paths, body.languages),
+            vector=None if body.vector is None else unpacked(body.vector),
+            deadline_s=body.deadline_s or self.settings.deadline_s,
+            context=body.context,
+        )
+        answer: SearchAnswer = await unwrapped(self._cluster.router.search.remote(request))
+        return _reply(answer, (time.perf_counter() - started) * 1e3)
+
+    async def index(self, body: IndexBody) -> Job:
+        """Start an indexing job; see `ShoalClient.index`."""
+        target = await asyncio.to_thread(choose_target, self._catalog, body.paths, body.collection)
+        base = await asyncio.to_thread(self._base, target)
+        job = IndexJob(
+            secrets.token_hex(6),
+            target,
+            base,
+            self._storage,
+            self._cluster.embedder.embed_block.remote,
+            self.settings.max_file_bytes,
+            self._published,
+            self._cluster.steward.report.remote,
+        )
+        await unwrapped(self._cluster.steward.report.remote(job.status))
+        self._jobs[job.status.id] = asyncio.create_task(self._run(job))
+        return _job(job.status)
+
+    async def ingest(self, collection: str, lines: AsyncIterator[str]) -> IngestReply:
+        """Store chunks that the caller made; see `ShoalClient.ingest`."""
+        upload = await asyncio.to_thread(
+            Upload,
+            collection,
+            self._storage,
+            self._model,
+            self.settings.shards,
+            self._cluster.embedder.embed_block.remote,
+        )
+        await upload.take(lines)
+        manifest = await upload.publish(writer=secrets.token_hex(6))
+        await self._published()
+        return IngestReply(
+            collection=collection, generation=manifest.generation, chunks=upload.chunks
+        )
+
+    async def job(self, job_id: str) -> Job:
+        """Return how far a job is."""
+        return _job(await unwrapped(self._cluster.steward.job.remote(job_id)))
+
+    async def jobs(self) -> tuple[Job, ...]:
+        """Return all jobs that are remembered."""
+        return tuple(map(_job, await unwrapped(self._cluster.steward.jobs.remote())))
+
+    async def collections(self) -> tuple[Collection, ...]:
+        """Return all collections; one that cannot be read says why."""
+        return await asyncio.to_thread(self._collections)
+
+    async def delete(self, collection: str) -> None:
+        """Delete a collection."""
+        await asyncio.to_thread(self._catalog.delete, collection)
+        await self._published()
+
+    async def status(self) -> Status:
+        """Return how the cluster is; an actor that does not answer is named, not waited for."""
+        actors = self._cluster.actors
+        replicas = await asyncio.gather(*(_replica(name, actor) for name, actor in actors.items()))
+        memory = await asyncio.to_thread(_memory)
+        return Status(
+            version=importlib.metadata.version("shoal"),
+            root=self.settings.root_uri,
+            model=f"{self.settings.model} ({self._model})",
+            gateway_pid=os.getpid(),
+            gateway_rss_bytes=psutil.Process().memory_info().rss,
+            memory_bytes=sum(memory),
+            processes=len(memory),
+            uptime_s=time.monotonic() - self._started,
+            idle_s=self.idle_s,
+            nodes=sum(node["Alive"] for node in ray.nodes()),
+            replicas=tuple(replicas),
+            collections=await self.collections(),
+            jobs=await self.jobs(),
+        )
+
+    @property
+    def _cluster(self) -> Session:
+        if self._session is None:
+            message = f"the gateway is not ready yet ({self.phase}); try again in a few seconds"
+            raise GatewayUnavailable(message, retry_after_s=2.0)
+        return self._session
+
+    def _base(self, target: Target) -> Manifest:
+        """Return the generation to build on; ModelMismatch where its vectors are another model's."""
+        found = self._catalog.find(target.collection)
+        if found is None:
+            shards = self.settings.shards
+            return self._catalog.new(target.collection, self._model, shards, target.root)
+        if found.model != self._model:
+            message = (
+                f"collection {target.collection!r} was made by model {found.model}, this gateway "
+                f"embeds with {self._model}; delete it first, or take another --collection"
+            )
+            raise ModelMismatch(message)
+        return found
+
+    async def _run(self, job: IndexJob) -> None:
+        try:
+            await job.run()
+        except Exception as error:  # noqa: BLE001 - the job's status is where its errors go
+            known = error if isinstance(error, ShoalError) else None
+            if known is None:
+                _log.exception("job %s failed", job.status.id)
+            kind = type(known).__name__ if known else ShoalError.__name__
+            failed = replace(
+                job.status, state=JobState.FAILED, error=str(error), error_kind=kind
+            )
+            self._cluster.steward.report.remote(failed)
+        finally:
+            self._jobs.pop(job.status.id, None)
+            self.touch()
+
+    async def _published(self) -> None:
+        await unwrapped(self._cluster.steward.published.remote())
+
+    def _collections(self) -> tuple[Collection, ...]:
+        return tuple(map(self._collection, self._catalog.names()))
+
+    def _collection(self, name: str) -> Collection:
+        try:
+            manifest = self._catalog.get(name)
+        except CorruptData as error:
+            return Collection(name=name, problem=str(error))
+        return Collection(
+            name=name,
+            generation=manifest.generation,
+            chunks=manifest.chunks,
+            shards=len(manifest.shards),
+            segments=sum(1 for _ in manifest.segments),
+            model=str(manifest.model),
+            source=manifest.source,
+            updated_at=manifest.created_at.isoformat(timespec="seconds"),
+        )
+
+
+def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
+    shares = [c.coverage for c in answer.collections]
+    return SearchReply(
+        hits=tuple(
+            SearchHit(
+                collection=hit.collection,
+                score=hit.score,
+                id=f"{hit.chunk_id:016x}",
+                **asdict(hit.chunk),
+            )
+            for hit in answer.hits
+        ),
+        coverage=sum(shares) / len(shares),
+        collections=tuple(CollectionCoverage(**asdict(c)) for c in answer.collections),
+        timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
+    )
+
+
+def _memory() -> list[int]:
+    """Return the proportional set size, in bytes, of this process and each that it started."""
+    me = psutil.Process()
+    sizes = []
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            info = process.memory_full_info()
+            sizes.append(int(getattr(info, "pss", info.rss)))  # PSS is known on Linux alone
+    return sizes
+
+
+def _job(status: JobStatus) -> Job:
+    return Job(**asdict(status))
+
+
+async def _replica(name: str, actor: Any) -> Replica:  # noqa: ANN401 - an untyped Ray handle
+    try:
+        return Replica(**asdict(await result_of(actor.status.remote(), _STATUS_S)))
+    except (TimeoutError, ray.exceptions.RayError) as error:
+        problem = "does not answer" if isinstance(error, TimeoutError) else "is being restarted"
+        return Replica(name=name, kind="", pid=0, rss_bytes=0, detail={}, problem=problem)

@@ -1,0 +1,177 @@
+"""Chunks that a caller made, with vectors of their own or embedded here, published in one go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from actors.catalog import Catalog, Manifest
+from actors.engines.base import EXTERNAL, Fingerprint
+from actors.errors import InvalidRequest, ModelMismatch
+from actors.messages import Chunk
+from actors.process import unwrapped
+from actors.routing.place import shard_of
+from actors.storage import Storage
+from cluster.ingest.pipeline import bury_files, following, hand_made_block, stored_files
+from cluster.jobs import Embed, SegmentWriter
+from cluster.protocol import IngestChunk, Vector
+
+_BLOCK_CHUNKS = 1000
+
+_hand_made_block = ray.remote(hand_made_block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Chunks of one shard, and their vectors, float32 [n, d], or None to embed them here."""
+
+    shard: int
+    chunks: list[Chunk]
+    vectors: NDArray[np.float32] | None
+
+
+class Upload:
+    """Takes chunks as they arrive and publishes them together.
+
+    Args:
+        collection: Where they go; made if it is not there.
+        storage: The root.
+        model: The gateway's model.
+        shards: Shards of a new collection.
+        embed: Embeds a block.
+    """
+
+    def __init__(
+        self, collection: str, storage: Storage, model: Fingerprint, shards: int, embed: Embed
+    ) -> None:
+        self._storage = storage
+        self._catalog = Catalog(storage)
+        self._model = model
+        self._embed = embed
+        self._found = self._catalog.find(collection)
+        self._base = self._found or self._catalog.new(collection, model, shards, "")
+        self._writer = SegmentWriter(storage, collection)
+        self._waiting: dict[int, list[IngestChunk]] = {}
+        self._paths: set[str] = set()
+        self._own: int | None = None
+        self.chunks = 0
+
+    async def take(self, lines: AsyncIterator[str]) -> None:
+        """Take chunks, one JSON document a line.
+
+        Raises:
+            InvalidRequest: A line is no chunk, or its vector is unlike the others.
+            ModelMismatch: The collection holds vectors of another model.
+        """
+        number = 0
+        async for line in lines:
+            number += 1
+            if line.strip():
+                await self._add(_parsed(line, number), number)
+        for shard in list(self._waiting):
+            await self._flush(shard)
+
+    async def publish(self, writer: str) -> Manifest:
+        """Publish what was taken; the collection stays as it was where this fails.
+
+        Raises:
+            InvalidRequest: Nothing was taken.
+            Conflict: Another writer was first.
+        """
+        if not self.chunks:
+            message = "no chunks were given; send at least one"
+            raise InvalidRequest(message)
+        written = await self._writer.finish()
+        stored = stored_files(self._storage, self._base)
+        gone = [file for path, file in stored.items() if path in self._paths]
+        buried = bury_files(self._storage, self._base, gone)
+        return self._catalog.publish(replace(following(self._base, buried, written), writer=writer))
+
+    async def _add(self, chunk: IngestChunk, number: int) -> None:
+        dimension = None if chunk.vector is None else len(_unpacked(chunk.vector, number))
+        if self.chunks == 0:
+            self._decide(dimension)
+        elif dimension != self._own:
+            message = f"line {number}: {_described(dimension)}, and the first had {_described(self._own)}"
+            raise InvalidRequest(message)
+        shard = shard_of(chunk.path, len(self._base.shards))
+        self._waiting.setdefault(shard, []).append(chunk)
+        self._paths.add(chunk.path)
+        self.chunks += 1
+        if len(self._waiting[shard]) >= _BLOCK_CHUNKS:
+            await self._flush(shard)
+
+    def _decide(self, dimension: int | None) -> None:
+        """Fix whose vectors these are by the first chunk, and check that the collection agrees."""
+        self._own = dimension
+        model = self._model if dimension is None else external(dimension)
+        if self._found is None:
+            self._base = replace(self._base, model=model)
+        elif self._found.model != model:
+            message = (
+                f"collection {self._found.collection!r} holds vectors of {self._found.model}, these "
+                f"are of {model}; take another collection, or delete it first"
+            )
+            raise ModelMismatch(message)
+
+    async def _flush(self, shard: int) -> None:
+        taken = self._waiting.pop(shard)
+        chunks = [Chunk(**c.model_dump(exclude={"vector"})) for c in taken]
+        block = _hand_made_block.remote(self._base.collection, chunks)
+        if self._own is None:
+            count, vectors = self._embed(block)
+            await unwrapped(count)
+        else:
+            vectors = ray.put(np.stack([_unpacked(c.vector, 0) for c in taken if c.vector]))
+        self._writer.add(shard, block, vectors, len(chunks))
+
+
+def external(dimension: int) -> Fingerprint:
+    """Return the fingerprint of vectors that were handed in."""
+    return Fingerprint(EXTERNAL, "own", "float32", "none", "", "", dimension)
+
+
+def unpacked(vector: Vector) -> NDArray[np.float32]:
+    """Return the vector's numbers, float32 [d].
+
+    Raises:
+        InvalidRequest: It is not base64 of whole, finite float32 numbers.
+    """
+    try:
+        numbers = np.frombuffer(base64.b64decode(vector.data, validate=True), "<f4")
+    except (binascii.Error, ValueError) as error:
+        message = f"a vector must be base64 of little-endian float32 ({error})"
+        raise InvalidRequest(message) from error
+    if len(numbers) == 0 or not np.isfinite(numbers).all():
+        message = "a vector must have at least one number, and only finite ones"
+        raise InvalidRequest(message)
+    return numbers
+
+
+def _unpacked(vector: Vector, number: int) -> NDArray[np.float32]:
+    try:
+        return unpacked(vector)
+    except InvalidRequest as error:
+        message = f"line {number}: {error}"
+        raise InvalidRequest(message) from error
+
+
+def _parsed(line: str, number: int) -> IngestChunk:
+    try:
+        return IngestChunk.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the line"
+        message = f"line {number}: {where}: {first['msg']}"
+        raise InvalidRequest(message) from error
+
+
+def _described(dimension: int | None) -> str:
+    return "no vector" if dimension is None else f"a vector of {dimension}"
