@@ -1,0 +1,1 @@
+"""What the outside sees: the ASGI application and the MCP tools."""

@@ -1,0 +1,96 @@
+"""Running the gateway: a socket, the application, an end when nobody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+
+import psutil
+import uvicorn
+
+from cluster.daemon import Endpoint, Rooms, Running
+from cluster.service import Service
+from cluster.settings import Settings
+from mcp_adapter.app import create_app
+
+_log = logging.getLogger("shoal.serving")
+
+_IDLE_CHECK_S = 1.0
+_GRACEFUL_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a TCP address, or the machine's private socket where host is None."""
+
+    host: str | None = None
+    port: int = 8750
+
+
+def serve(settings: Settings, address: Address) -> None:
+    """Run a gateway until it is ended or has been idle for `idle_shutdown_s` seconds."""
+    asyncio.run(_Gateway(settings, address).run())
+
+
+class _Gateway:
+    def __init__(self, settings: Settings, address: Address) -> None:
+        self._settings = settings
+        self._rooms = Rooms(settings)
+        self._service = Service(settings)
+        token = settings.token.get_secret_value() or secrets.token_urlsafe(32)
+        self._endpoint = _endpoint(address, self._rooms, token)
+        app = create_app(self._service, token, self._end, self._announce)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=address.host or "127.0.0.1",
+                port=address.port,
+                uds=self._endpoint.socket,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=_GRACEFUL_S,
+            )
+        )
+
+    async def run(self) -> None:
+        watching = asyncio.create_task(self._end_when_idle())
+        try:
+            await self._server.serve()
+        finally:
+            watching.cancel()
+            self._withdraw()
+
+    def _announce(self) -> None:
+        me = psutil.Process()
+        running = Running(me.pid, me.create_time(), self._settings.model, self._endpoint)
+        self._rooms.write(running)
+        _log.info("gateway %d listens at %s", me.pid, self._endpoint.socket or self._endpoint.url)
+
+    def _withdraw(self) -> None:
+        mine = self._rooms.read()
+        if mine and mine.pid == os.getpid():
+            for file in (self._rooms.state, self._rooms.socket):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+    def _end(self) -> None:
+        self._server.should_exit = True
+
+    async def _end_when_idle(self) -> None:
+        limit = self._settings.idle_shutdown_s
+        while limit and self._service.idle_s < limit:
+            await asyncio.sleep(min(_IDLE_CHECK_S, limit))
+        if limit:
+            _log.info("idle for %.0f s: ending", limit)
+            self._end()
+
+
+def _endpoint(address: Address, rooms: Rooms, token: str) -> Endpoint:
+    if address.host is None and hasattr(os, "getuid"):
+        rooms.socket.unlink(missing_ok=True)
+        return Endpoint("http://shoal", token, str(rooms.socket))
+    return Endpoint(f"http://{address.host or '127.0.0.1'}:{address.port}", token)
