@@ -178,7 +178,9 @@ class Catalog:
 
     def _manifests(self, collection: str) -> list[str]:
         folder = f"collections/{collection}/manifests"
-        return [f"{folder}/{name}" for name in self._storage.names(folder) if name.endswith(".json")]
+        return [
+            f"{folder}/{name}" for name in self._storage.names(folder) if name.endswith(".json")
+        ]
 
     def _read(self, name: str) -> Manifest:
         try:
@@ -186,13 +188,15 @@ class Catalog:
         except ValidationError as error:
             message = (
                 f"{name} in {self._storage.root} is damaged "
-                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back a generation"
+                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back one"
             )
             raise CorruptData(message) from error
 
     def _missing(self, collection: str) -> str:
         names = self.names()
-        known = f"there are: {', '.join(names)}" if names else "none exists yet; index a folder first"
+        known = (
+            f"there are: {', '.join(names)}" if names else "none exists yet; index a folder first"
+        )
         return f"no collection {collection!r}; {known}"
 
 

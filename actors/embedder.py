@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from actors.engines.base import Kind
@@ -16,7 +15,7 @@ from actors.engines.registry import fingerprint, open_engine
 from actors.index.writing import ChunkBlock
 from actors.messages import ActorStatus
 from actors.model import LazyModel
-from actors.process import STATUS, status_of
+from actors.process import answers_always, returns, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Embedder:
             self._texts += len(texts)
             return await asyncio.to_thread(engine.embed, texts, kind)
 
-    @ray.method(num_returns=2)
+    @returns(2)
     async def embed_block(self, block: ChunkBlock) -> tuple[int, NDArray[np.float32]]:
         """Embed the chunks of a block that is being indexed.
 
@@ -67,12 +66,12 @@ class Embedder:
             vectors = await self.embed(block.texts, "document")
         return len(vectors), vectors
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     async def configuration(self) -> EmbedderConfig:
         """Return what this actor was made with."""
         return self._config
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     async def status(self) -> ActorStatus:
         """Return how the actor is; answered while a model loads or a block is embedded."""
         model = self._model

@@ -91,7 +91,7 @@ class LazyModel:
         started = self._clock()
         try:
             engine = await asyncio.to_thread(self._load)
-        except Exception as error:  # noqa: BLE001 - whatever a library raises, the waiters are told
+        except Exception as error:
             raise self._failed(error) from error
         finally:
             self._loading = None

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 import psutil
 import ray
@@ -23,6 +23,7 @@ NAMESPACE = "shoal"
 STATUS = "status"
 """Concurrency group of `status` and `configuration`: they answer while the data path is busy."""
 _START_S = 60.0
+_F = TypeVar("_F", bound=Callable[..., Any])
 _KILL_S = 15.0
 
 
@@ -56,6 +57,18 @@ def _make(kind: type, config: Config, options: dict[str, Any]) -> Any:  # noqa: 
     remote = ray.remote(concurrency_groups={STATUS: 4}, num_cpus=0, max_restarts=-1, **options)
     named = remote(kind).options(name=config.name, namespace=NAMESPACE, lifetime="detached")
     return named.remote(config)
+
+
+def answers_always(method: _F) -> _F:
+    """Mark an actor's method as one that answers while the data path is busy."""
+    marked: _F = ray.method(concurrency_group=STATUS)(method)
+    return marked
+
+
+def returns(values: int) -> Callable[[_F], _F]:
+    """Mark an actor's method as one whose values come as references of their own."""
+    mark: Callable[[_F], _F] = ray.method(num_returns=values)
+    return mark
 
 
 async def unwrapped(call: Awaitable[Any]) -> Any:  # noqa: ANN401

@@ -30,7 +30,7 @@ from actors.messages import (
     ShardQuery,
     ShardRef,
 )
-from actors.process import NAMESPACE, STATUS, result_of, status_of
+from actors.process import NAMESPACE, answers_always, result_of, status_of
 from actors.routing.corpus import Corpora, Plan, make_plan
 from actors.routing.place import placement
 from actors.storage import Storage
@@ -82,7 +82,9 @@ class Router:
         """
         watch = _Watch(request.deadline_s)
         plan, vector = await asyncio.gather(
-            watch.timed("plan", asyncio.to_thread(make_plan, self._corpora, self._config.model, request)),
+            watch.timed(
+                "plan", asyncio.to_thread(make_plan, self._corpora, self._config.model, request)
+            ),
             watch.timed("embed", self._vector(request, watch)),
         )
         answers = await watch.timed("shards", self._scatter(plan, vector, request, watch))
@@ -96,12 +98,12 @@ class Router:
         await asyncio.to_thread(self._corpora.reopen)
         return self._corpora.segments()
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     async def configuration(self) -> RouterConfig:
         """Return what this actor was made with."""
         return self._config
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     async def status(self) -> ActorStatus:
         """Return how the actor is."""
         counts = {f"{kind}_answers": count for kind, count in self._answers.items()}
@@ -111,7 +113,8 @@ class Router:
         if request.mode is Mode.LEXICAL:
             return None
         if request.vector is not None:
-            return normalised(request.vector[None])[0]
+            unit: NDArray[np.float32] = normalised(request.vector[None])[0]
+            return unit
         names = itertools.islice(self._embedders, len(self._config.embedders))
         call = await _first_answer(
             list(names), lambda actor: actor.embed.remote([request.query], "query"), watch
@@ -152,7 +155,9 @@ class Router:
         dense = merge((answer.dense for _, answer in answered), depth)
         lexical = merge((answer.lexical for _, answer in answered), depth)
         best = answer_of(request.mode, dense, lexical, request.limit)
-        known = {i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()}
+        known = {
+            i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()
+        }
         known.update(await _texts(best, known, answered, request.context, watch))
         return tuple(
             Hit(known[i][0], i, score, known[i][1])
@@ -170,9 +175,7 @@ class _Asked:
     answer: ShardAnswer | None
     problem: str = ""
 
-    async def fetch(
-        self, ids: NDArray[np.uint64], context: int, watch: _Watch
-    ) -> dict[int, Chunk]:
+    async def fetch(self, ids: NDArray[np.uint64], context: int, watch: _Watch) -> dict[int, Chunk]:
         """Return the text of chunks of this shard, or nothing where time runs out."""
         shard = self.shard
         found: dict[int, Chunk] | None = await _first_answer(
@@ -204,12 +207,16 @@ class _Watch:
         in_host = max((a.answer.search_ms for a in asked if a.answer), default=0.0)
         spent = {stage: seconds * 1e3 for stage, seconds in self._spent.items()}
         total = (time.perf_counter() - self._started) * 1e3
-        return {k: round(v, 3) for k, v in {**spent, "slowest_host": in_host, "router": total}.items()}
+        return {
+            k: round(v, 3) for k, v in {**spent, "slowest_host": in_host, "router": total}.items()
+        }
 
 
 async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Watch) -> _Asked:
     try:
-        answers = await _first_answer(hosts, lambda host: host.search.remote(shard, (query,)), watch)
+        answers = await _first_answer(
+            hosts, lambda host: host.search.remote(shard, (query,)), watch
+        )
     except ShoalError as error:
         return _Asked(shard, hosts, None, f"shard {shard.shard}: {error}")
     if answers is None:

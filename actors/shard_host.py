@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from actors.index.fusion import Mode, answer_of
 from actors.index.ranking import merge
 from actors.index.segment import Segment, read_tombstones
 from actors.messages import ActorStatus, Chunk, SegmentRef, ShardAnswer, ShardQuery, ShardRef
-from actors.process import STATUS, status_of
+from actors.process import answers_always, status_of
 from actors.storage import Storage
 
 _TEXT_MARGIN = 2
@@ -62,12 +61,12 @@ class ShardHost:
                 del self._segments[key]
             self._live.clear()
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def configuration(self) -> HostConfig:
         """Return what this actor was made with."""
         return self._config
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
         segments = list(self._segments.values())

@@ -1,4 +1,4 @@
-"""Steward: the one owner of desired state: which actors there are, which jobs, what is cleaned up."""
+"""Steward: the one owner of desired state: which actors there are, which jobs, what to clean up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actors.catalog import Catalog
 from actors.embedder import Embedder, EmbedderConfig
 from actors.errors import NotFound, ShoalError
 from actors.messages import ActorStatus, JobStatus
-from actors.process import STATUS, find_or_make, status_of
+from actors.process import answers_always, find_or_make, status_of
 from actors.router import Router, RouterConfig
 from actors.shard_host import HostConfig, ShardHost
 from actors.storage import Storage
@@ -62,14 +62,14 @@ class Steward:
         segments = frozenset().union(*used)
         ray.get([host.keep_only.remote(segments) for host in self._hosts])
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def report(self, job: JobStatus) -> None:
         """Remember how far a job is."""
         self._jobs[job.id] = job
         while len(self._jobs) > _REMEMBERED_JOBS:
             self._jobs.popitem(last=False)
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def job(self, job_id: str) -> JobStatus:
         """Return how far a job is; NotFound where it is unknown."""
         if job_id in self._jobs:
@@ -77,17 +77,17 @@ class Steward:
         message = f"no job {job_id!r} is known; list_jobs and `shoal status` name those that are"
         raise NotFound(message)
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def jobs(self) -> tuple[JobStatus, ...]:
         """Return all jobs that are remembered, oldest first."""
         return tuple(self._jobs.values())
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def configuration(self) -> StewardConfig:
         """Return what this actor was made with."""
         return self._config
 
-    @ray.method(concurrency_group=STATUS)
+    @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
         return status_of(self, self._config.name, jobs=len(self._jobs))

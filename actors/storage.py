@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import obstore
@@ -60,7 +62,7 @@ class Storage:
                 message = f"{name} is already there"
                 raise AlreadyThere(message) from error
 
-    def put_arrays(self, folder: str, arrays: Mapping[str, NDArray]) -> None:
+    def put_arrays(self, folder: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write each array as a `.npy` file."""
         for name, array in arrays.items():
             buffer = io.BytesIO()
@@ -81,8 +83,11 @@ class Storage:
         return max(times, default=None)
 
     def delete(self, folder: str) -> None:
-        """Delete every file below `folder`."""
+        """Delete a folder and every file below it."""
         with self._named(f"delete {folder}"):
+            if self.is_local:
+                shutil.rmtree(self.folder(folder), ignore_errors=True)
+                return
             paths = [e["path"] for page in obstore.list(self._store, folder) for e in page]
             if paths:
                 obstore.delete(self._store, paths)
@@ -133,7 +138,9 @@ def storage_error(root: str, action: str, error: Exception) -> StorageError:
 
 
 def _is_refusal(text: str) -> bool:
-    return any(sign in text for sign in ("Permission denied", "Read-only file system", "os error 1)"))
+    return any(
+        sign in text for sign in ("Permission denied", "Read-only file system", "os error 1)")
+    )
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -51,7 +51,11 @@ def command(run: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(run)
     def with_settings(
-        *args: Any, root: str | None, url: str | None, debug: bool, **kwargs: Any  # noqa: ANN401
+        *args: Any,  # noqa: ANN401 - whatever the command takes
+        root: str | None,
+        url: str | None,
+        debug: bool,
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr)
         given = {"root": root, "url": url}
@@ -157,7 +161,9 @@ def up(settings: Settings) -> None:
 
     with _client(settings) as shoal:
         found = shoal.status()
-    console.out.print(f"gateway {found.gateway_pid} is ready ({found.nodes} node(s)), root {found.root}")
+    console.out.print(
+        f"gateway {found.gateway_pid} is ready ({found.nodes} node(s)), root {found.root}"
+    )
 
 
 @command
@@ -242,7 +248,9 @@ def config(settings: Settings, as_json: AsJson = False) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
     if version:
         import importlib.metadata  # noqa: PLC0415
 

@@ -197,7 +197,9 @@ class _Target:
         """Describe a connection that failed."""
         where = self.settings.url or "this machine's gateway"
         hint = "check the URL" if self.settings.url else "see `shoal status`; `shoal up` starts it"
-        return GatewayUnavailable(f"no answer from {where} ({error or type(error).__name__}); {hint}")
+        return GatewayUnavailable(
+            f"no answer from {where} ({error or type(error).__name__}); {hint}"
+        )
 
 
 class ShoalClient(_Operations):
@@ -266,7 +268,9 @@ class ShoalClient(_Operations):
             endpoint = self._target.endpoint()
             transport = httpx2.HTTPTransport(uds=endpoint.socket)
             self._http = httpx2.Client(transport=transport, **_options(endpoint))
-        return _reply(call, self._http.request(call.method, call.path, **_content(call, call.lines)))
+        return _reply(
+            call, self._http.request(call.method, call.path, **_content(call, call.lines))
+        )
 
 
 class AsyncShoalClient(_Operations):

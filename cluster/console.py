@@ -70,7 +70,8 @@ def show_job(job: Job, memory_bytes: int, processes: int) -> None:
     new = job.files_done - job.files_unchanged - sum(job.skipped.values())
     out.print(
         f"{job.collection}: generation {job.generation}, {job.files_total} files found "
-        f"({max(new, 0)} new or changed, {job.files_unchanged} unchanged, {job.files_removed} removed), "
+        f"({max(new, 0)} new or changed, {job.files_unchanged} unchanged, "
+        f"{job.files_removed} removed), "
         f"{job.chunks} chunks written in {job.seconds:.1f} s; "
         f"{memory_bytes / _MB:.0f} MB in {processes} processes",
         markup=False,
@@ -105,8 +106,8 @@ def show_status(status: Status) -> None:
     out.print(table, "")
     show_collections(status.collections)
     for job in status.jobs:
-        text = f"job {job.id} ({job.collection}): {job.state}, {job.phase} {job.files_done}/{job.files_total} {job.error}"
-        out.print(text, markup=False)
+        done = f"{job.phase} {job.files_done}/{job.files_total} {job.error}"
+        out.print(f"job {job.id} ({job.collection}): {job.state}, {done}", markup=False)
 
 
 def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:

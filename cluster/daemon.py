@@ -139,7 +139,7 @@ def find_or_start(settings: Settings, on_phase: OnPhase = silent) -> Endpoint:
             with FileLock(rooms.lock, timeout=_START_S):
                 found = _answering(rooms) or _start(rooms, settings, on_phase)
         except Timeout as error:
-            message = f"another process has been starting the gateway for {_START_S:.0f} s; see {rooms.log}"
+            message = f"another process has been starting the gateway for long; see {rooms.log}"
             raise GatewayUnavailable(message) from error
     _check(found, settings)
     return found.endpoint
@@ -183,9 +183,16 @@ def _start(rooms: Rooms, settings: Settings, on_phase: OnPhase) -> Running:
     on_phase("starting the gateway")
     with rooms.log.open("ab") as log:
         log.truncate(0)
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        child = subprocess.Popen(
             # -P and -c keep the caller's folder off the path of the gateway and its workers.
-            [sys.executable, "-P", "-c", "from cluster.cli import main; main()", "serve", "--background"],
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                "from cluster.cli import main; main()",
+                "serve",
+                "--background",
+            ],
             cwd=rooms.working_folder,
             env={**os.environ, **_environment(settings)},
             stdin=subprocess.DEVNULL,

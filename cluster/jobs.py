@@ -129,9 +129,7 @@ class IndexJob:
             asyncio.to_thread(stored_files, self._storage, self._base),
         )
         self._tell(phase="reading and embedding", files_total=len(files))
-        blocks = blocks_of_files(
-            self._base, self._target.root, files, stored, self._max_file_bytes
-        )
+        blocks = blocks_of_files(self._base, self._target.root, files, stored, self._max_file_bytes)
         await _windowed(self._block(block) for block in blocks)
         gone = self._gone(stored)
         self._refuse_to_empty(stored, gone)
@@ -187,7 +185,9 @@ class IndexJob:
             if stored
             else "check the path and its ignore rules"
         )
-        message = f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
+        message = (
+            f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
+        )
         raise InvalidRequest(message)
 
     async def _publish(self, gone: dict[str, StoredFile]) -> Manifest:

@@ -189,7 +189,7 @@ class Service:
         return self._session
 
     def _base(self, target: Target) -> Manifest:
-        """Return the generation to build on; ModelMismatch where its vectors are another model's."""
+        """Return the generation to build on; ModelMismatch where another model made it."""
         found = self._catalog.find(target.collection)
         if found is None:
             shards = self.settings.shards
@@ -210,9 +210,7 @@ class Service:
             if known is None:
                 _log.exception("job %s failed", job.status.id)
             kind = type(known).__name__ if known else ShoalError.__name__
-            failed = replace(
-                job.status, state=JobState.FAILED, error=str(error), error_kind=kind
-            )
+            failed = replace(job.status, state=JobState.FAILED, error=str(error), error_kind=kind)
             self._cluster.steward.report.remote(failed)
         finally:
             self._jobs.pop(job.status.id, None)

@@ -12,7 +12,7 @@ import ray
 
 from actors.embedder import embedder_config
 from actors.engines.registry import fingerprint
-from actors.process import NAMESPACE, find_or_make
+from actors.process import NAMESPACE, Config, find_or_make
 from actors.router import RouterConfig
 from actors.shard_host import HostConfig
 from actors.steward import Steward, StewardConfig
@@ -46,7 +46,7 @@ def attach(settings: Settings, on_phase: Callable[[str], None]) -> Session:
     steward = find_or_make(Steward, config)
     ray.get(steward.ready.remote(), timeout=_READY_S)
 
-    made = (*config.routers, *config.embedders, *config.hosts)
+    made: tuple[Config, ...] = (*config.routers, *config.embedders, *config.hosts)
     actors = {c.name: ray.get_actor(c.name, namespace=NAMESPACE) for c in made}
     router, embedder = actors[config.routers[0].name], actors[config.embedders[0].name]
     return Session(steward, router, embedder, {config.name: steward, **actors})

@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     token: SecretStr = Field(SecretStr(""), description="Bearer token for `url`")
     model: str = Field("static:builtin", description="Model, as engine:reference")
     shards: int = Field(2, ge=1, le=1024, description="Shards of a new collection")
-    hosts: int = Field(2, ge=1, le=256, description="Shard hosts; two keep both cores of a laptop busy")
+    hosts: int = Field(
+        2, ge=1, le=256, description="Shard hosts; two keep both cores of a laptop busy"
+    )
     embedders: int = Field(1, ge=1, le=256, description="Replicas of the model")
     keep_alive_s: float = Field(
         300.0, ge=-1, description="Seconds before an idle model is unloaded; 0 at once, -1 never"

@@ -99,7 +99,9 @@ class Upload:
         if self.chunks == 0:
             self._decide(dimension)
         elif dimension != self._own:
-            message = f"line {number}: {_described(dimension)}, and the first had {_described(self._own)}"
+            message = (
+                f"line {number}: {_described(dimension)}, and the first had {_described(self._own)}"
+            )
             raise InvalidRequest(message)
         shard = shard_of(chunk.path, len(self._base.shards))
         self._waiting.setdefault(shard, []).append(chunk)
@@ -116,8 +118,8 @@ class Upload:
             self._base = replace(self._base, model=model)
         elif self._found.model != model:
             message = (
-                f"collection {self._found.collection!r} holds vectors of {self._found.model}, these "
-                f"are of {model}; take another collection, or delete it first"
+                f"collection {self._found.collection!r} holds vectors of {self._found.model}, "
+                f"these are of {model}; take another collection, or delete it first"
             )
             raise ModelMismatch(message)
 

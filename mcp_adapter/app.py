@@ -14,7 +14,13 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from actors.errors import GatewayUnavailable, InvalidRequest, LimitExceeded, ShoalError, Unauthorized
+from actors.errors import (
+    GatewayUnavailable,
+    InvalidRequest,
+    LimitExceeded,
+    ShoalError,
+    Unauthorized,
+)
 from cluster.protocol import (
     Collection,
     CollectionName,
@@ -70,7 +76,7 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
         await service.start()
     except Exception as error:  # noqa: BLE001 - whatever it was, the log says it and the gateway ends
         service.phase = "failed"
-        _log.error("the cluster could not be started: %s", error)  # noqa: TRY400 - users read this
+        _log.error("the cluster could not be started: %s", error)
         _log.debug("", exc_info=error)
         end()
 

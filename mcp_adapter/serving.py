@@ -19,7 +19,6 @@ from mcp_adapter.app import create_app
 
 _log = logging.getLogger("shoal.serving")
 
-_IDLE_CHECK_S = 1.0
 _GRACEFUL_S = 5
 
 
@@ -81,12 +80,13 @@ class _Gateway:
         self._server.should_exit = True
 
     async def _end_when_idle(self) -> None:
-        limit = self._settings.idle_shutdown_s
-        while limit and self._service.idle_s < limit:
-            await asyncio.sleep(min(_IDLE_CHECK_S, limit))
-        if limit:
-            _log.info("idle for %.0f s: ending", limit)
-            self._end()
+        limit_s = self._settings.idle_shutdown_s
+        if not limit_s:
+            return
+        while (left_s := limit_s - self._service.idle_s) > 0:  # noqa: ASYNC110 - no event, a clock
+            await asyncio.sleep(left_s)
+        _log.info("idle for %.0f s: ending", limit_s)
+        self._end()
 
 
 def _endpoint(address: Address, rooms: Rooms, token: str) -> Endpoint:

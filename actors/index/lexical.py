@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +134,7 @@ class LexicalIndex:
         scores[rows] += weight * counts * (K1 + 1) / (counts + norm)
 
 
-def files_of(postings: Postings) -> dict[str, NDArray]:
+def files_of(postings: Postings) -> dict[str, NDArray[Any]]:
     """Return the arrays that make up `postings` on disk, by file name."""
     sizes = np.fromiter(map(len, postings.vocabulary), np.int64, len(postings.vocabulary))
     return {
@@ -146,9 +147,9 @@ def files_of(postings: Postings) -> dict[str, NDArray]:
     }
 
 
-def _load(path: Path) -> NDArray:
+def _load(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:  # an empty array cannot be mapped
         array = np.load(path, allow_pickle=False)
     return array

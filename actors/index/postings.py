@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.tokens import split_word, words
 
+_N = TypeVar("_N", bound=np.generic)
 _MAX_COUNT = np.iinfo(np.uint16).max
 
 
@@ -107,5 +109,5 @@ def _renumber(block: TermBlock, rank: dict[bytes, int]) -> NDArray[np.int32]:
     return numbers[block.terms]
 
 
-def _concatenate(parts: list[NDArray], kind: type[np.generic]) -> NDArray:
+def _concatenate(parts: Sequence[NDArray[_N]], kind: type[_N]) -> NDArray[_N]:
     return np.concatenate(parts) if parts else np.empty(0, kind)

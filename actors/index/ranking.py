@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class Ranking:
 EMPTY = Ranking(np.empty(0, np.uint64), np.empty(0, np.float64))
 
 
-def at_least_kth(scores: NDArray, k: int, slack: float = 0.0) -> NDArray[np.intp]:
+def at_least_kth(scores: NDArray[np.floating[Any]], k: int, slack: float = 0.0) -> NDArray[np.intp]:
     """Return the positions of all scores no further than `slack` below the k-th best.
 
     More than `k` positions come back where scores tie: the caller orders and cuts them, so that

@@ -1,9 +1,9 @@
 """A segment, opened for search: an immutable piece of a shard.
 
-    segments/<id>/rows.lance/      one row per chunk, a file's chunks next to each other
-    segments/<id>/lexical/*.npy    BM25 postings (see lexical.py)
-    segments/<id>/files.arrow      one row per file: path, content hash, first row, rows
-    tombstones/<id>/*.npy          dead rows, and what they take from the term statistics
+segments/<id>/rows.lance/      one row per chunk, a file's chunks next to each other
+segments/<id>/lexical/*.npy    BM25 postings (see lexical.py)
+segments/<id>/files.arrow      one row per file: path, content hash, first row, rows
+tombstones/<id>/*.npy          dead rows, and what they take from the term statistics
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Tombstones:
         return int(self.lost[at]) if at < len(self.terms) and self.terms[at] == term else 0
 
 
-NO_TOMBSTONES = Tombstones(
-    np.empty(0, np.uint32), np.empty(0, np.int32), np.empty(0, np.int32)
-)
+NO_TOMBSTONES = Tombstones(np.empty(0, np.uint32), np.empty(0, np.int32), np.empty(0, np.int32))
 
 
 def read_tombstones(storage: Storage, collection: str, ref: SegmentRef) -> Tombstones:
@@ -163,9 +161,7 @@ class Segment:
         rows = np.flatnonzero(near) + begin
         return range(int(rows[0]), int(rows[-1]) + 1)
 
-    def _allowed(
-        self, wanted: Filter, live: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_] | None:
+    def _allowed(self, wanted: Filter, live: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         if wanted == Filter():
             return live
         matching = self._filtered(wanted)

@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +120,11 @@ def bury(
     mask[dead] = True
     terms, lost = lexical.live_frequencies_lost(mask)
     name = secrets.token_hex(8)
-    arrays = {"rows.npy": np.flatnonzero(mask), "terms.npy": terms, "lost.npy": lost}
+    arrays: dict[str, NDArray[Any]] = {
+        "rows.npy": np.flatnonzero(mask),
+        "terms.npy": terms,
+        "lost.npy": lost,
+    }
     storage.put_arrays(tombstone_folder(collection, name), arrays)
     return replace(
         ref,
@@ -129,16 +134,12 @@ def bury(
     )
 
 
-def _write_rows(
-    storage: Storage, name: str, table: pa.Table, vectors: NDArray[np.float32]
-) -> None:
+def _write_rows(storage: Storage, name: str, table: pa.Table, vectors: NDArray[np.float32]) -> None:
     import lance  # noqa: PLC0415 - see segment.py
 
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     try:
-        lance.write_dataset(
-            table.append_column("vector", column), storage.uri(name), mode="create"
-        )
+        lance.write_dataset(table.append_column("vector", column), storage.uri(name), mode="create")
     except (OSError, ValueError) as error:
         raise storage_error(storage.root, f"write {name}", error) from error
 

@@ -23,7 +23,7 @@ def placement(collection: str, shards: int, hosts: Sequence[str]) -> list[list[s
     taken: Counter[str] = Counter()
     placed = []
     for shard in range(shards):
-        order = sorted(hosts, key=lambda host: _weight(f"{host}/{collection}/{shard}"))  # noqa: B023
+        order = sorted(hosts, key=lambda host: _weight(f"{host}/{collection}/{shard}"))
         first = next(host for host in order if taken[host] < share)
         taken[first] += 1
         placed.append([first, *(host for host in order if host != first)])

@@ -54,8 +54,13 @@ _TYPESCRIPT = _JAVASCRIPT | _named(
     function_signature method_signature abstract_method_signature internal_module module"""
 )
 _JAVASCRIPT_WRAPPERS = frozenset(
-    """export_statement lexical_declaration variable_declaration expression_statement
-    ambient_declaration""".split()
+    [
+        "export_statement",
+        "lexical_declaration",
+        "variable_declaration",
+        "expression_statement",
+        "ambient_declaration",
+    ]
 )
 _JAVASCRIPT_HOLDERS = {
     "variable_declarator": ("name", "value"),

@@ -15,6 +15,9 @@ MAX_CHARS = 1500
 TARGET_CHARS = 300
 """Below this a definition says too little to be found alone, and joins its small neighbours."""
 
+CRUMB_CHARS = 100
+"""Below this nothing stands alone if a neighbour has room: two lines are not worth a vector."""
+
 MAX_LINE_CHARS = MAX_CHARS
 """A longer line (minified code, data) is cut in pieces of this size."""
 
@@ -82,6 +85,7 @@ class _Group:
         self.names = [name] if name else []
 
     def takes(self, piece: Piece, source: Source) -> bool:
+        """Whether a piece is a sibling that the group is small enough for."""
         if piece.context != self.context or source.size(self.start, piece.end) > MAX_CHARS:
             return False
         if not self.names and not piece.name:
@@ -91,12 +95,22 @@ class _Group:
 
     def add(self, piece: Piece) -> None:
         self.end = piece.end
-        if piece.name and piece.name not in self.names:
+        if piece.name:
             self.names.append(piece.name)
+
+    def absorb(self, other: _Group) -> None:
+        """Take over a neighbour, which may be part of something else."""
+        first, second = (self, other) if self.start < other.start else (other, self)
+        if self.context != other.context:
+            names = [each.names or [each.context] for each in (first, second)]
+            self.names = [name for own in names for name in own if name]
+        else:
+            self.names = first.names + second.names
+        self.start, self.end = first.start, second.end
 
     @property
     def symbol(self) -> str:
-        return ", ".join(self.names[:MAX_NAMES]) or self.context
+        return ", ".join(dict.fromkeys(self.names[:MAX_NAMES])) or self.context
 
 
 def pack(pieces: Iterable[Piece], source: Source, path: str, language: str) -> list[Chunk]:
@@ -113,7 +127,7 @@ def pack(pieces: Iterable[Piece], source: Source, path: str, language: str) -> l
         a row that is longer than a chunk.
     """
     chunks: list[Chunk] = []
-    for group in _groups(pieces, source):
+    for group in _without_crumbs(list(_groups(pieces, source)), source):
         symbol = group.symbol
         for start, end in _cut(source, group.start, group.end):
             chunks.extend(_emit(source, start, end, path, language, symbol))
@@ -133,6 +147,33 @@ def _groups(pieces: Iterable[Piece], source: Source) -> Iterator[_Group]:
         yield group
 
 
+def _without_crumbs(groups: list[_Group], source: Source) -> Iterator[_Group]:
+    """Join each crumb to the next group of its own scope, else to any neighbour it fits."""
+    before: _Group | None = None
+    for group, after in zip(groups, [*groups[1:], None], strict=True):
+        if source.size(group.start, group.end) < CRUMB_CHARS:
+            home = _home(group, before, after, source)
+            if home is not None:
+                home.absorb(group)
+                continue
+        if before is not None:
+            yield before
+        before = group
+    if before is not None:
+        yield before
+
+
+def _home(
+    crumb: _Group, before: _Group | None, after: _Group | None, source: Source
+) -> _Group | None:
+    """Choose the neighbour that takes a crumb, or None if it would grow too large."""
+    fits_after = after is not None and source.size(crumb.start, after.end) <= MAX_CHARS
+    fits_before = before is not None and source.size(before.start, crumb.end) <= MAX_CHARS
+    if fits_after and (not fits_before or (after and after.context == crumb.context)):
+        return after
+    return before if fits_before else None
+
+
 def _cut(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Cut rows into windows of at most `MAX_CHARS`, or of one row, at blank rows where it can."""
     starts = source.starts
@@ -140,7 +181,9 @@ def _cut(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
         most = bisect_right(starts, starts[start] + MAX_CHARS + 1, start + 1, end + 1) - 1
         most = max(most, start + 1)
         half = bisect_right(starts, starts[start] + MAX_CHARS // 2, start + 1, most)
-        cut = next((row for row in range(most, half, -1) if row < end and source.is_blank(row)), most)
+        cut = next(
+            (row for row in range(most, half, -1) if row < end and source.is_blank(row)), most
+        )
         yield start, cut
         start = cut
     yield start, end

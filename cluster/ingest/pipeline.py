@@ -91,7 +91,9 @@ def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
         dead = np.zeros(ref.rows, np.bool_)
         dead[read_tombstones(storage, manifest.collection, ref).rows] = True
         files = read_files(storage, manifest.collection, ref.id)
-        columns = (files[name].to_pylist() for name in ("path", "content_hash", "first_row", "rows"))
+        columns = (
+            files[name].to_pylist() for name in ("path", "content_hash", "first_row", "rows")
+        )
         for path, content_hash, first_row, rows in zip(*columns, strict=True):
             if not dead[first_row]:
                 hashes[path] = content_hash
@@ -152,7 +154,9 @@ def hand_made_block(collection: str, chunks: Sequence[Chunk]) -> ChunkBlock:
     return chunk_block(collection, chunks, hashes)
 
 
-def write_blocks(root: str, collection: str, *parts: ChunkBlock | NDArray[np.float32]) -> SegmentRef:
+def write_blocks(
+    root: str, collection: str, *parts: ChunkBlock | NDArray[np.float32]
+) -> SegmentRef:
     """Write a segment from blocks followed by their vectors, as many of these as of those.
 
     They come as separate arguments because Ray fetches only top-level arguments itself.
@@ -197,5 +201,3 @@ def following(
 def in_scope(path: str, scopes: Sequence[str]) -> bool:
     """Tell whether a stored path lies in one of the scopes ("" is all of the collection)."""
     return any(not scope or path == scope or path.startswith(f"{scope}/") for scope in scopes)
-
-

@@ -51,6 +51,7 @@ NOT_WORTH_INDEXING = (
 )
 """Made or fetched by tools, not written by anyone; an ignore file's `!name/` re-includes one."""
 
+
 @dataclass(frozen=True, slots=True)
 class WalkLimits:
     """What a walk leaves out for its size.
