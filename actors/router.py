@@ -17,8 +17,8 @@ from ray.exceptions import RayActorError
 
 from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.dense import normalised
-from actors.index.fusion import Mode, answer_of
-from actors.index.ranking import Ranking, merge
+from actors.index.fusion import Mode
+from actors.index.ranking import Ranking
 from actors.messages import (
     ActorStatus,
     Chunk,
@@ -32,13 +32,12 @@ from actors.messages import (
 )
 from actors.process import NAMESPACE, answers_always, result_of, status_of
 from actors.routing.corpus import Corpora, Plan, make_plan
+from actors.routing.gather import best_of, depth_for
 from actors.routing.place import placement
 from actors.storage import Storage
 
 _T = TypeVar("_T")
 
-_DEPTH = 100
-"""Candidates of each side: reciprocal ranks beyond it weigh less than half of a first rank."""
 _PAUSE_S = 0.05
 """Between two rounds of asking, while every candidate restarts."""
 
@@ -135,7 +134,7 @@ class Router:
         request: SearchRequest,
         watch: _Watch,
     ) -> list[_Asked]:
-        depth = max(_DEPTH, request.limit)
+        depth = depth_for(request.limit)
         query = ShardQuery(
             vector, plan.terms, request.filter, depth, request.limit, request.context
         )
@@ -151,10 +150,7 @@ class Router:
         self, request: SearchRequest, asked: Sequence[_Asked], watch: _Watch
     ) -> tuple[Hit, ...]:
         answered = [(a, a.answer) for a in asked if a.answer]
-        depth = max(_DEPTH, request.limit)
-        dense = merge((answer.dense for _, answer in answered), depth)
-        lexical = merge((answer.lexical for _, answer in answered), depth)
-        best = answer_of(request.mode, dense, lexical, request.limit)
+        best = best_of(request.mode, [answer for _, answer in answered], request.limit)
         known = {
             i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()
         }

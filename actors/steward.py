@@ -13,7 +13,7 @@ import ray
 from actors.catalog import Catalog
 from actors.embedder import Embedder, EmbedderConfig
 from actors.errors import NotFound, ShoalError
-from actors.messages import ActorStatus, JobStatus
+from actors.messages import ActorStatus, JobState, JobStatus
 from actors.process import answers_always, find_or_make, status_of
 from actors.router import Router, RouterConfig
 from actors.shard_host import HostConfig, ShardHost
@@ -45,6 +45,7 @@ class Steward:
         self._config = config
         self._catalog = Catalog(Storage(config.root))
         self._jobs: OrderedDict[str, JobStatus] = OrderedDict()
+        self._reporting = threading.Lock()
         self._stop = threading.Event()
         self._embedders = [find_or_make(Embedder, c, max_task_retries=3) for c in config.embedders]
         self._hosts = [find_or_make(ShardHost, c, max_concurrency=4) for c in config.hosts]
@@ -64,8 +65,11 @@ class Steward:
 
     @answers_always
     def report(self, job: JobStatus) -> None:
-        """Remember how far a job is."""
-        self._jobs[job.id] = job
+        """Remember how far a job is; reports may overtake each other, so the furthest counts."""
+        with self._reporting:
+            known = self._jobs.get(job.id)
+            if known is None or (known.state is JobState.RUNNING and known.seconds <= job.seconds):
+                self._jobs[job.id] = job
         while len(self._jobs) > _REMEMBERED_JOBS:
             self._jobs.popitem(last=False)
 

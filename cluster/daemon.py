@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -200,6 +201,8 @@ def _start(rooms: Rooms, settings: Settings, on_phase: OnPhase) -> Running:
             stderr=log,
             start_new_session=True,
         )
+    # It outlives us; where we outlive it, somebody must collect its exit code.
+    threading.Thread(target=child.wait, daemon=True).start()
     return _wait_until_ready(rooms, child, on_phase)
 
 

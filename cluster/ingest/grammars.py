@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 Fields = tuple[str, ...]
 
+_ANY_ROW = 1 << 40
+
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
@@ -18,20 +20,26 @@ class Grammar:
         wrappers: Node types that are what the one definition inside them is.
         holders: Node types that define something if a field holds a function, class or object →
             the fields of the name and of the value.
-        comments: Node types that belong to what follows on the next row.
-        marks: Node types that belong to what follows, however far.
+        leads: Node types that belong to what follows → how many rows below it may begin.
+        defining: All node types that define something or may hold what does.
     """
 
     parser: str
     definitions: Mapping[str, Fields]
     wrappers: frozenset[str] = frozenset()
     holders: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    comments: frozenset[str] = frozenset({"comment"})
-    marks: frozenset[str] = frozenset()
+    leads: Mapping[str, int] = field(default_factory=lambda: _leads("comment"))
+    defining: frozenset[str] = field(init=False)
 
-    def may_define(self, kind: str) -> bool:
-        """Tell whether a node of this type defines something or may hold what does."""
-        return kind in self.definitions or kind in self.holders or kind in self.wrappers
+    def __post_init__(self) -> None:
+        """Gather what is asked for most."""
+        found = frozenset((*self.definitions, *self.holders, *self.wrappers))
+        object.__setattr__(self, "defining", found)
+
+
+def _leads(comments: str, marks: str = "") -> dict[str, int]:
+    """Comments belong to what follows on the next row, marks to whatever follows."""
+    return dict.fromkeys(comments.split(), 1) | dict.fromkeys(marks.split(), _ANY_ROW)
 
 
 HELD = frozenset(
@@ -81,7 +89,7 @@ def _javascript(parser: str, definitions: Mapping[str, Fields]) -> Grammar:
         definitions,
         wrappers=_JAVASCRIPT_WRAPPERS,
         holders=_JAVASCRIPT_HOLDERS,
-        marks=frozenset({"decorator"}),
+        leads=_leads("comment", "decorator"),
     )
 
 
@@ -90,7 +98,7 @@ GRAMMARS: dict[str, Grammar] = {
         "python",
         _named("function_definition class_definition"),
         wrappers=frozenset({"decorated_definition"}),
-        marks=frozenset({"decorator"}),
+        leads=_leads("comment", "decorator"),
     ),
     "javascript": _javascript("javascript", _JAVASCRIPT),
     "typescript": _javascript("typescript", _TYPESCRIPT),
@@ -108,8 +116,7 @@ GRAMMARS: dict[str, Grammar] = {
             mod_item macro_definition type_item"""
         )
         | {"impl_item": ("type",)},
-        comments=frozenset({"line_comment", "block_comment"}),
-        marks=frozenset({"attribute_item"}),
+        leads=_leads("line_comment block_comment", "attribute_item"),
     ),
     "java": Grammar(
         "java",
@@ -118,14 +125,14 @@ GRAMMARS: dict[str, Grammar] = {
             annotation_type_declaration method_declaration constructor_declaration
             compact_constructor_declaration"""
         ),
-        comments=frozenset({"line_comment", "block_comment"}),
+        leads=_leads("line_comment block_comment"),
     ),
     "c": Grammar("c", _C),
     "cpp": Grammar(
         "cpp",
         _C | _named("class_specifier namespace_definition concept_definition alias_declaration"),
         wrappers=frozenset({"template_declaration"}),
-        marks=frozenset({"access_specifier"}),
+        leads=_leads("comment", "access_specifier"),
     ),
 }
 """Language, as `languages.language_of` names it → how to cut it."""

@@ -1,8 +1,8 @@
 """Ignore files, matched exactly as git matches them.
 
-Own code rather than a library's, because a walker that prunes asks about one entry at a time,
-never about the folders above it, and because the difference shows: git's pattern `!lib/` re-includes
-the folder but nothing below it, `lib/**` matches what is inside but not `lib`, and so on.
+A walk that prunes asks about one entry at a time, never about the folders above it. So a pattern
+has to match the entry itself, not what lies below: `!lib/` re-includes the folder `lib` but no
+file in it that another pattern ignores, and `lib/**` matches what is in `lib` but not `lib`.
 
 Source: gitignore(5), and `dir.c` and `wildmatch.c` of git.
 """

@@ -12,10 +12,10 @@ from actors.messages import Chunk
 MAX_CHARS = 1500
 """About 400 tokens of code: below the 512 that small embedding models read, so nothing is lost."""
 
-TARGET_CHARS = 300
+TARGET_CHARS = 350
 """Below this a definition says too little to be found alone, and joins its small neighbours."""
 
-CRUMB_CHARS = 100
+CRUMB_CHARS = 200
 """Below this nothing stands alone if a neighbour has room: two lines are not worth a vector."""
 
 MAX_LINE_CHARS = MAX_CHARS
@@ -126,23 +126,45 @@ def pack(pieces: Iterable[Piece], source: Source, path: str, language: str) -> l
         Chunks of at most `MAX_CHARS` characters. Each non-blank row lies in exactly one, but for
         a row that is longer than a chunk.
     """
+    groups = list(_groups(_bounded(pieces, source), source))
     chunks: list[Chunk] = []
-    for group in _without_crumbs(list(_groups(pieces, source)), source):
-        symbol = group.symbol
-        for start, end in _cut(source, group.start, group.end):
-            chunks.extend(_emit(source, start, end, path, language, symbol))
+    for group in _without_crumbs(groups, source):
+        chunks.extend(_emit(source, group, path, language))
     return chunks
+
+
+def _bounded(pieces: Iterable[Piece], source: Source) -> Iterator[Piece]:
+    """Cut pieces that are too large at blank rows where it can, else anywhere."""
+    for piece in pieces:
+        if source.size(piece.start, piece.end) <= MAX_CHARS:
+            yield piece
+            continue
+        for start, end in _windows(source, piece.start, piece.end):
+            yield Piece(start, end, piece.name or piece.context)
+
+
+def _windows(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into windows of at most `MAX_CHARS`, or of one row."""
+    starts = source.starts
+    while source.size(start, end) > MAX_CHARS and end - start > 1:
+        most = bisect_right(starts, starts[start] + MAX_CHARS + 1, start + 2, end) - 1
+        half = bisect_right(starts, starts[start] + MAX_CHARS // 2, start + 1, most)
+        cut = next((row for row in range(most, half, -1) if source.is_blank(row)), most)
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _groups(pieces: Iterable[Piece], source: Source) -> Iterator[_Group]:
     group: _Group | None = None
     for piece in pieces:
-        if group is not None and group.takes(piece, source):
+        if group is None:
+            group = _Group(piece)
+        elif group.takes(piece, source):
             group.add(piece)
-            continue
-        if group is not None:
+        else:
             yield group
-        group = _Group(piece)
+            group = _Group(piece)
     if group is not None:
         yield group
 
@@ -174,35 +196,15 @@ def _home(
     return before if fits_before else None
 
 
-def _cut(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut rows into windows of at most `MAX_CHARS`, or of one row, at blank rows where it can."""
-    starts = source.starts
-    while source.size(start, end) > MAX_CHARS and end - start > 1:
-        most = bisect_right(starts, starts[start] + MAX_CHARS + 1, start + 1, end + 1) - 1
-        most = max(most, start + 1)
-        half = bisect_right(starts, starts[start] + MAX_CHARS // 2, start + 1, most)
-        cut = next(
-            (row for row in range(most, half, -1) if row < end and source.is_blank(row)), most
-        )
-        yield start, cut
-        start = cut
-    yield start, end
-
-
-def _emit(
-    source: Source, start: int, end: int, path: str, language: str, symbol: str
-) -> Iterator[Chunk]:
+def _emit(source: Source, group: _Group, path: str, language: str) -> Iterator[Chunk]:
+    """Yield a group's chunk without blank rows at its edges, or those of its one long row."""
+    start, end = group.start, group.end
     while start < end and source.is_blank(start):
         start += 1
     while start < end and source.is_blank(end - 1):
         end -= 1
-    if start == end:
-        return
-    text = source.slice(start, end)
-    if len(text) <= MAX_CHARS:
-        yield Chunk(path, start + 1, end, language, symbol, text)
-        return
+    text = source.slice(start, end) if start < end else ""
     for at in range(0, len(text), MAX_LINE_CHARS):
         part = text[at : at + MAX_LINE_CHARS]
         if not part.isspace():
-            yield Chunk(path, start + 1, end, language, symbol, part)
+            yield Chunk(path, start + 1, end, language, group.symbol, part)

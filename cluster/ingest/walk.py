@@ -169,10 +169,9 @@ class _Walker:
 
     def _layers_before(self, path: str) -> tuple[Layer, ...]:
         """Read the rules of the folders from the root down to `path`, its own excluded."""
-        layers = list(self.outer)
-        for above in _folders_above(path):
-            layers.append(layer_of(os.path.join(self.root, above), len(above)))
-        return tuple(layers)
+        steps = _folders_above(path)
+        inner = [layer_of(os.path.join(self.root, step), len(step)) for step in steps]
+        return (*self.outer, *inner)
 
     def _folder(self, folder: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         """Yield the files of one folder and collect its sub-folders."""

@@ -1,0 +1,198 @@
+"""What a gateway can be asked: each operation once, as a function that describes its HTTP call.
+
+The sync and the async client share these; they differ in how they send a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from pydantic import TypeAdapter, ValidationError
+
+from actors.errors import InvalidRequest
+from cluster.protocol import (
+    DEFAULT_LIMIT,
+    Collection,
+    IndexBody,
+    IngestChunk,
+    IngestReply,
+    Job,
+    Message,
+    Mode,
+    SearchBody,
+    SearchReply,
+    Status,
+    Vector,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One HTTP call: how to make it and what comes back."""
+
+    method: str
+    path: str
+    reply: TypeAdapter[T]
+    body: Message | None = None
+    lines: Iterable[bytes] | None = None
+    query: tuple[tuple[str, str], ...] = ()
+
+
+class Sender(Protocol):
+    """Sends a call and returns its answer."""
+
+    def send(self, call: Call[T]) -> T:
+        """Send it."""
+        ...
+
+
+class AsyncSender(Protocol):
+    """Sends a call and returns an awaitable answer."""
+
+    def send(self, call: Call[T]) -> Awaitable[T]:
+        """Send it."""
+        ...
+
+
+class Operation(Generic[P, T]):
+    """A method of both clients: `T` from the sync one, an awaitable `T` from the async one."""
+
+    def __init__(self, describe: Callable[P, Call[T]]) -> None:
+        self._describe = describe
+        self.__doc__ = describe.__doc__
+
+    @overload
+    def __get__(self, client: Sender, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncSender, owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(
+        self, client: Sender | AsyncSender, owner: type
+    ) -> Callable[P, T] | Callable[P, Awaitable[T]]:
+        """Return the operation as a method of `client`."""
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - typed by the overloads
+            try:
+                described = self._describe(*args, **kwargs)
+            except ValidationError as error:
+                raise InvalidRequest(first_problem(error)) from error
+            return client.send(described)
+
+        call.__doc__ = self.__doc__
+        return call
+
+
+class Operations:
+    """What a gateway can be asked."""
+
+    @Operation
+    @staticmethod
+    def search(
+        query: str = "",
+        *,
+        collections: Sequence[str] = (),
+        mode: Mode = "hybrid",
+        limit: int = DEFAULT_LIMIT,
+        paths: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        context: int = 0,
+        vector: Iterable[float] | None = None,
+        deadline_s: float | None = None,
+    ) -> Call[SearchReply]:
+        """Search collections (none named: all) and return the best hits with their coverage."""
+        body = SearchBody(
+            query=query,
+            collections=tuple(collections),
+            mode=mode,
+            limit=limit,
+            paths=tuple(paths),
+            languages=tuple(languages),
+            context=context,
+            vector=None if vector is None else Vector.of(vector),
+            deadline_s=deadline_s,
+        )
+        return Call("POST", "/v1/search", TypeAdapter(SearchReply), body)
+
+    @Operation
+    @staticmethod
+    def index(paths: Sequence[str], *, collection: str | None = None) -> Call[Job]:
+        """Start to bring a collection up to date with folders or files; return the job at once."""
+        body = IndexBody(paths=tuple(map(str, paths)), collection=collection)
+        return Call("POST", "/v1/index", TypeAdapter(Job), body)
+
+    @Operation
+    @staticmethod
+    def ingest(
+        chunks: Iterable[IngestChunk],
+        vectors: Iterable[Iterable[float]] | None = None,
+        *,
+        collection: str,
+    ) -> Call[IngestReply]:
+        """Store chunks, with vectors of one's own or embedded by the gateway's model.
+
+        The chunks of a path replace all that is stored for it; the rest stays. `vectors` gives
+        one vector per chunk, in order; a collection holds either its model's or the caller's.
+        """
+        query = (("collection", collection),)
+        reply = TypeAdapter(IngestReply)
+        return Call("POST", "/v1/ingest", reply, lines=_lines(chunks, vectors), query=query)
+
+    @Operation
+    @staticmethod
+    def job(job_id: str) -> Call[Job]:
+        """Return how far a job is."""
+        return Call("GET", f"/v1/jobs/{job_id}", TypeAdapter(Job))
+
+    @Operation
+    @staticmethod
+    def jobs() -> Call[tuple[Job, ...]]:
+        """Return all jobs that are remembered."""
+        return Call("GET", "/v1/jobs", TypeAdapter(tuple[Job, ...]))
+
+    @Operation
+    @staticmethod
+    def collections() -> Call[tuple[Collection, ...]]:
+        """Return all collections."""
+        return Call("GET", "/v1/collections", TypeAdapter(tuple[Collection, ...]))
+
+    @Operation
+    @staticmethod
+    def delete(collection: str) -> Call[None]:
+        """Delete a collection."""
+        return Call("DELETE", f"/v1/collections/{collection}", TypeAdapter(None))
+
+    @Operation
+    @staticmethod
+    def status() -> Call[Status]:
+        """Return how the cluster is."""
+        return Call("GET", "/v1/status", TypeAdapter(Status))
+
+    @Operation
+    @staticmethod
+    def shutdown() -> Call[None]:
+        """End the gateway and everything that it started."""
+        return Call("POST", "/v1/shutdown", TypeAdapter(None))
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return one line that names the first field that is wrong, and how."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {reason}" if where else reason
+
+
+def _lines(
+    chunks: Iterable[IngestChunk], vectors: Iterable[Iterable[float]] | None
+) -> Iterator[bytes]:
+    if vectors is None:
+        for chunk in chunks:
+            yield chunk.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        return
+    for chunk, vector in zip(chunks, vectors, strict=True):
+        own = chunk.model_copy(update={"vector": Vector.of(vector)})
+        yield own.model_dump_json(exclude_defaults=True).encode() + b"\n"

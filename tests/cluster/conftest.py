@@ -1,0 +1,56 @@
+"""One real gateway, with its own Ray, for all cluster tests."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from cluster import daemon
+from cluster.client import ShoalClient
+from cluster.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="session")
+def gateway(root):
+    """Yield the settings of a running gateway; afterwards, nothing of it may be left."""
+    settings = Settings(root=str(root))
+    daemon.find_or_start(settings)
+    running = daemon.find(settings)
+    family = [running.process, *running.process.children(recursive=True)]
+    yield settings
+    assert daemon.stop(settings)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+@pytest.fixture
+def shoal(gateway):
+    with ShoalClient(root=gateway.root) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small project."""
+    files = {
+        "src/cache.py": (
+            "def evict(entries):\n    # Drop the least recently used entry.\n    entries.pop()\n"
+        ),
+        "src/http.go": (
+            "package http\n\n// ParseCookie reads one cookie header.\n"
+            "func ParseCookie(line string) string {\n\treturn line\n}\n"
+        ),
+        "README.md": "# Manual\n\nHow to install.\n\n## Windows\n\nRun the installer.\n",
+        ".gitignore": "*.log\n",
+        "noise.log": "not indexed\n",
+    }
+    top = tmp_path / "project"
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    return top

@@ -1,0 +1,576 @@
+"""Chunks cover a file exactly once, break at syntax and carry the names of what they hold."""
+
+from __future__ import annotations
+
+import random
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.messages import Chunk
+from cluster.ingest.chunk import chunk
+from cluster.ingest.grammars import GRAMMARS
+from cluster.ingest.languages import PLAIN_TEXT, language_of
+from cluster.ingest.packing import MAX_CHARS, TARGET_CHARS
+from cluster.ingest.read import SourceFile, read_text
+from cluster.ingest.walk import walk
+
+LANGUAGES = [*GRAMMARS, "markdown", PLAIN_TEXT]
+
+
+class Case(NamedTuple):
+    language: str
+    statement: str
+    source: str
+    expected: list[tuple[int, int, str]]
+
+
+ROWS = 12
+"""How many statements replace each `@@`: enough for a chunk of its own, four for a split class."""
+
+CASES = [
+    Case(
+        "python",
+        "        value = compute(value, other, third)",
+        '''"""What it is."""
+import os
+
+LIMIT = 3
+
+
+# About load.
+@cached
+def load(path):
+@@
+
+class Store(Base):
+    """Keeps."""
+
+    @property
+    def first(self):
+@@
+
+    # About second.
+    async def second(self):
+@@
+
+    def third(self):
+@@
+
+    def fourth(self):
+@@
+
+
+def one(): return 1
+def two(): return 2
+''',
+        [
+            (1, 21, "load"),
+            (23, 39, "Store.first"),
+            (41, 54, "Store.second"),
+            (56, 68, "Store.third"),
+            (70, 86, "Store.fourth, one, two"),
+        ],
+    ),
+    Case(
+        "javascript",
+        "    value = compute(value, other, third);",
+        """import fs from "fs";
+const LIMIT = 3;
+
+/** About load. */
+export async function load(path) {
+@@
+}
+
+export default class Store extends Base {
+  #size = 0;
+
+  get first() {
+@@
+  }
+
+  // About second.
+  second() {
+@@
+  }
+  static third = async () => {
+@@
+  };
+  fourth() {
+@@
+  }
+}
+
+const arrow = (a) => {
+@@
+};
+
+Store.prototype.fifth = function () {
+@@
+};
+module.exports.sixth = () => {
+@@
+};
+""",
+        [
+            (1, 18, "load"),
+            (20, 36, "Store.first"),
+            (38, 52, "Store.second"),
+            (53, 66, "Store.third"),
+            (67, 81, "Store.fourth"),
+            (83, 96, "arrow"),
+            (98, 111, "Store.fifth"),
+            (112, 125, "sixth"),
+        ],
+    ),
+    Case(
+        "typescript",
+        "    value: Some<Longer, Type>[] | undefined;",
+        """import fs from "fs";
+type Id = string;
+
+@Injectable()
+export class Store<T> {
+  // About first.
+  @Input()
+  first(a: {
+@@
+  }): void {}
+  second = (a: {
+@@
+  }): T => {};
+  abstract third(a: {
+@@
+  }): void;
+  fourth(a: {
+@@
+  }): void {}
+}
+export interface Shape {
+@@
+}
+export const make = <T,>(x: {
+@@
+}): T => {};
+""",
+        [
+            (1, 21, "Id, Store, Store.first"),
+            (22, 35, "Store.second"),
+            (36, 49, "Store.third"),
+            (50, 64, "Store.fourth"),
+            (65, 78, "Shape"),
+            (79, 92, "make"),
+        ],
+    ),
+    Case(
+        "tsx",
+        "      <Item value={value} other={other} />",
+        """export function List({ items }: Props): JSX.Element {
+  return (
+    <ul>
+@@
+    </ul>
+  );
+}
+const Row = (props: Props) => {
+  return (
+    <ul>
+@@
+    </ul>
+  );
+};
+""",
+        [(1, 18, "List"), (19, 36, "Row")],
+    ),
+    Case(
+        "go",
+        "\tvalue func(one, two, three int) error",
+        """package store
+
+import "fmt"
+
+// Context carries.
+type Context struct {
+@@
+}
+
+// JSON writes.
+func (c *Context) JSON(a struct {
+@@
+}) error {
+}
+
+func (s Set[T]) Add(a struct {
+@@
+}) {
+}
+
+func Load(a struct {
+@@
+}) {
+}
+""",
+        [
+            (1, 18, "Context"),
+            (20, 34, "Context.JSON"),
+            (36, 49, "Set.Add"),
+            (51, 64, "Load"),
+        ],
+    ),
+    Case(
+        "rust",
+        "        value: Some<Longer, Kind, Of, Type>,",
+        """//! Crate.
+use std::fmt;
+
+/// About Store.
+#[derive(Debug)]
+
+pub struct Store<T> {
+@@
+}
+
+impl<T: Clone> fmt::Display for Store<T> {
+    /// About fmt.
+    #[inline]
+    fn fmt(
+@@
+    ) {}
+    fn second(
+@@
+    ) {}
+    fn third(
+@@
+    ) {}
+    fn fourth(
+@@
+    ) {}
+}
+
+mod deep {
+    trait Shape { fn area(&self); }
+}
+""",
+        [
+            (1, 20, "Store"),
+            (22, 38, "Store.fmt"),
+            (39, 52, "Store.second"),
+            (53, 66, "Store.third"),
+            (67, 85, "Store.fourth, deep"),
+        ],
+    ),
+    Case(
+        "java",
+        "        Some<Longer, Type> value = compute();",
+        """package a.b;
+
+import java.util.List;
+
+/** About Store. */
+@Ann
+public class Store<T> extends Base {
+    private int size = 0;
+
+    /** About first. */
+    @Override
+    public int first(int a) {
+@@
+    }
+
+    Store() {
+@@
+    }
+
+    interface Shape {
+@@
+    }
+
+    class Inner {
+@@
+    }
+}
+record Point(int x) {
+@@
+}
+""",
+        [
+            (1, 25, "Store, Store.first"),
+            (27, 40, "Store.Store"),
+            (42, 55, "Store.Shape"),
+            (57, 71, "Store.Inner"),
+            (72, 85, "Point"),
+        ],
+    ),
+    Case(
+        "c",
+        "    unsigned long some_longer_value_name;",
+        """#include <stdio.h>
+#define LIMIT 3
+
+/* About store. */
+struct store {
+@@
+};
+
+typedef struct {
+@@
+} point_t;
+
+static char *load(const char *path)
+{
+@@
+}
+
+#ifdef DEEP
+int save(void) {
+@@
+}
+int wipe(void) {
+@@
+}
+int wait_for(void) {
+@@
+}
+int end(void) {
+@@
+}
+#endif
+""",
+        [
+            (1, 18, "store"),
+            (20, 33, "point_t"),
+            (35, 49, "load"),
+            (51, 65, "save"),
+            (66, 79, "wipe"),
+            (80, 93, "wait_for"),
+            (94, 108, "end"),
+        ],
+    ),
+    Case(
+        "cpp",
+        "        unsigned long some_longer_value_name;",
+        """#pragma once
+#include <vector>
+
+namespace ns {
+
+// About Store.
+template <typename T>
+class Store : public Base {
+public:
+    Store() {
+@@
+    }
+    ~Store() {
+@@
+    }
+private:
+    int &second() const {
+@@
+    }
+    bool operator==(const Store &other) {
+@@
+    }
+};
+
+int Store<int>::load(int *a) {
+@@
+}
+
+}  // namespace ns
+
+extern "C" {
+int save(void) {
+@@
+}
+}
+""",
+        [
+            (1, 23, "ns, ns.Store, ns.Store.Store"),
+            (24, 37, "ns.Store.~Store"),
+            (38, 52, "ns.Store.second"),
+            (53, 67, "ns.Store.operator=="),
+            (69, 84, "ns.Store.load"),
+            (86, 101, ""),
+        ],
+    ),
+    Case(
+        "markdown",
+        "Some words that fill a paragraph of text.",
+        """---
+title: Not a heading
+# nor this
+---
+Before the first heading.
+@@
+
+# Guide
+@@
+
+## Install
+```sh
+# no heading
+@@
+```
+
+### On `Linux` [here](x.md) ##
+@@
+
+Setext
+------
+@@
+
+# Rest
+@@
+""",
+        [
+            (1, 17, ""),
+            (19, 31, "Guide"),
+            (33, 47, "Guide > Install"),
+            (49, 61, "Guide > Install > On Linux here"),
+            (63, 76, "Guide > Setext"),
+            (78, 90, "Rest"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.language)
+def test_definitions_keep_their_chunk_their_comments_and_their_name(case: Case) -> None:
+    text = case.source.replace("@@", "\n".join([case.statement] * ROWS))
+    chunks = chunk("some/file", text, case.language)
+    assert [(each.start_line, each.end_line, each.symbol) for each in chunks] == case.expected
+    assert {(each.path, each.language) for each in chunks} == {("some/file", case.language)}
+    assert_covers(chunks, text)
+
+
+def test_a_long_function_is_split_between_statements_under_its_own_name() -> None:
+    body = "".join(f"    if check({n}):\n        call(\n            {n},\n        )\n" for n in range(200))
+    chunks = chunk("a.py", f"def long():\n{body}", "python")
+    assert len(chunks) > 5
+    assert {each.symbol for each in chunks} == {"long"}
+    assert all(each.text.startswith("    if check(") for each in chunks[1:])
+
+
+def test_both_branches_of_a_large_condition_are_split() -> None:
+    branch = "\n".join(["    await value.then(compute(other));"] * 60)
+    chunks = chunk("a.js", f"if (x) {{\n{branch}\n}} else {{\n{branch}\n}}\n", "javascript")
+    assert len(chunks) >= 4
+    assert_covers(chunks, f"if (x) {{\n{branch}\n}} else {{\n{branch}\n}}\n")
+
+
+def test_small_neighbours_are_merged_and_the_symbol_names_the_first_three() -> None:
+    text = "\n\n".join(f"def f{n}():\n    return {n}" for n in range(5))
+    [only] = chunk("a.py", text, "python")
+    assert (only.start_line, only.end_line, only.symbol) == (1, 14, "f0, f1, f2")
+
+
+def test_a_trailing_comment_does_not_glue_the_next_statement() -> None:
+    rows = [f"name_{n} = {n}  # note" for n in range(200)]
+    chunks = chunk("a.py", "\n".join(rows), "python")
+    assert all(len(each.text) <= MAX_CHARS for each in chunks)
+    assert all(each.symbol == "" for each in chunks)
+
+
+def test_a_line_longer_than_a_chunk_is_cut_in_pieces_with_one_number() -> None:
+    line = "".join(f"value{n}=" for n in range(1000))
+    chunks = chunk("a.js", f"one();\n{line}1\ntwo();", "javascript")
+    pieces = [each.text for each in chunks if each.start_line == each.end_line == 2]
+    assert "".join(pieces) == f"{line}1"
+    assert max(map(len, pieces)) == MAX_CHARS
+
+
+def test_plain_text_breaks_at_blank_lines() -> None:
+    paragraph = "\n".join(["Some words that fill a paragraph of text."] * 20)
+    chunks = chunk("a.txt", "\n\n".join([paragraph] * 4), "text")
+    assert [(each.start_line, each.end_line) for each in chunks] == [
+        (1, 20),
+        (22, 41),
+        (43, 62),
+        (64, 83),
+    ]
+
+
+def test_small_markdown_sections_are_merged_under_both_trails() -> None:
+    [only] = chunk("a.md", "# Guide\n\nShort.\n\n## Install\n\nAlso short.\n", "markdown")
+    assert only.symbol == "Guide, Guide > Install"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n\x0c\n"])
+def test_a_blank_file_has_no_chunks(language: str, text: str) -> None:
+    assert chunk("a", text, language) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 100_000,
+        "(\n" * 50_000,
+        "{\n" * 50_000,
+        "[" * 50_000 + "]" * 50_000,
+        "/*\n" * 3_000,
+        "if x:\n" * 20_000,
+        "a." * 50_000,
+        "# \n" * 30_000,
+        "\n".join(" " * n + "if x:" for n in range(400)),
+    ],
+    ids=lambda text: repr(text[:6]),
+)
+def test_nonsense_is_covered_like_anything_else(language: str, text: str) -> None:
+    assert_covers(chunk("a", text, language), text)
+
+
+_SNIPPETS = st.sampled_from(
+    """def f(): class A: { } ( ) [ ] /* */ // # ## ``` --- === @x #[a] " ' \\ func impl fn pub
+    template<T> namespace public: => , ; <a> import if else return 日本 é \x0b \x0c \x85 \u2028 \r
+    """.split(" ")
+) | st.sampled_from(["\n", "\n\n", "    ", "\t", " ", "x" * 2000, "word " * 90])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(LANGUAGES),
+    st.lists(_SNIPPETS, max_size=80).map("".join) | st.text(max_size=400),
+)
+def test_every_line_that_is_not_blank_lies_in_exactly_one_chunk(language: str, text: str) -> None:
+    assert_covers(chunk("a", text, language), text)
+
+
+def test_lone_surrogates_do_not_matter() -> None:
+    assert_covers(chunk("a.py", "x = '\ud800'\n", "python"), "x = '\ud800'\n")
+
+
+def test_the_standard_library_is_covered_in_chunks_of_useful_size() -> None:
+    root = Path(sysconfig.get_path("stdlib"))
+    found = [file for file in walk(root).files if file.path.endswith(".py")]
+    sizes: list[int] = []
+    for file in random.Random(7).sample(found, 150):
+        source = read_text(root, file)
+        if isinstance(source, SourceFile):
+            chunks = chunk(source.path, source.text, language_of(source.path))
+            assert_covers(chunks, source.text)
+            sizes.extend(len(each.text) for each in chunks)
+    assert TARGET_CHARS < sum(sizes) / len(sizes) < MAX_CHARS
+
+
+def assert_covers(chunks: list[Chunk], text: str) -> None:
+    lines = text.split("\n")
+    seen: set[int] = set()
+    for each in chunks:
+        assert 0 < len(each.text) <= MAX_CHARS
+        rows = range(each.start_line, each.end_line + 1)
+        if len(rows) == 1 and len(lines[rows[0] - 1]) > MAX_CHARS:
+            assert each.text in lines[rows[0] - 1]
+        else:
+            assert seen.isdisjoint(rows)
+            assert each.text == "\n".join(lines[rows[0] - 1 : rows[-1]])
+        assert not seen or rows[0] >= max(seen)
+        seen.update(rows)
+    assert seen >= {row for row, line in enumerate(lines, 1) if line.strip()}

@@ -1,0 +1,161 @@
+"""A gateway that answers what a test tells it to, over real HTTP.
+
+    async with stub_gateway(StubGateway(search=a_reply(a_hit()))) as url: ...
+
+`python stub_gateway.py` serves one alone, on a port that it prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from cluster.protocol import (
+    Collection,
+    CollectionCoverage,
+    Job,
+    Problem,
+    Replica,
+    SearchHit,
+    SearchReply,
+    Status,
+)
+
+
+def a_hit(text: str = "def admit(): ...", **other: Any) -> SearchHit:
+    known = {
+        "collection": "shoal",
+        "path": "actors/router.py",
+        "start_line": 12,
+        "end_line": 12 + text.count("\n"),
+        "language": "python",
+        "symbol": "Router.admit",
+        "score": 0.03125,
+        "id": "00000000000000ff",
+    }
+    return SearchHit(text=text, **{**known, **other})
+
+
+def a_reply(*hits: SearchHit, coverage: float = 1.0, problem: str = "") -> SearchReply:
+    searched = CollectionCoverage(name="shoal", generation=7, coverage=coverage, problem=problem)
+    return SearchReply(hits=hits, coverage=coverage, collections=(searched,), timings_ms={})
+
+
+def a_job(**other: Any) -> Job:
+    known = {
+        "id": "0a1b2c3d4e5f",
+        "collection": "shoal",
+        "state": "running",
+        "phase": "reading and embedding",
+        "files_done": 120,
+        "files_total": 400,
+        "files_unchanged": 3,
+        "files_removed": 1,
+        "chunks": 900,
+        "skipped": {"binary": 2},
+        "generation": 7,
+        "seconds": 12.25,
+        "error": "",
+        "error_kind": "",
+    }
+    return Job(**{**known, **other})
+
+
+def a_collection(**other: Any) -> Collection:
+    known = {
+        "name": "shoal",
+        "generation": 7,
+        "chunks": 1234,
+        "shards": 2,
+        "segments": 3,
+        "model": "static:builtin",
+        "source": "/src/shoal",
+        "updated_at": "2026-07-28T00:00:00+00:00",
+    }
+    return Collection(**{**known, **other})
+
+
+def a_status(**other: Any) -> Status:
+    replica = Replica(
+        name="embedder-0", kind="embedder", pid=12, rss_bytes=100 << 20, detail={"state": "ready"}
+    )
+    known = {
+        "version": "0.1.0",
+        "root": "/data",
+        "model": "static:builtin",
+        "gateway_pid": 11,
+        "gateway_rss_bytes": 90 << 20,
+        "memory_bytes": 512 << 20,
+        "processes": 5,
+        "uptime_s": 60.0,
+        "idle_s": 0.0,
+        "nodes": 1,
+        "replicas": (replica,),
+        "collections": (a_collection(),),
+        "jobs": (a_job(),),
+    }
+    return Status(**{**known, **other})
+
+
+class StubGateway:
+    """An ASGI application; each argument is what one operation replies."""
+
+    def __init__(self, **replies: Any) -> None:
+        known = {
+            "search": a_reply(a_hit()),
+            "index": a_job(),
+            "jobs": a_job(),
+            "collections": (a_collection(),),
+            "status": a_status(),
+        }
+        self.replies = {**known, **replies}
+        self.bodies: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (event := await receive()).get("more_body"):
+            body += event["body"]
+        body += event.get("body", b"")
+        self.bodies.append(json.loads(body or b"null"))
+        status, content = _http(self.replies[scope["path"].split("/")[2]])
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+@asynccontextmanager
+async def stub_gateway(app: StubGateway) -> AsyncIterator[str]:
+    """Serve an application and return its URL."""
+    # asyncio turns off Nagle only for sockets that name their protocol.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_level="error")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+def _http(reply: Any) -> tuple[int, bytes]:
+    if isinstance(reply, Problem):
+        return 400, reply.model_dump_json().encode()
+    if isinstance(reply, tuple):
+        return 200, json.dumps([item.model_dump(mode="json") for item in reply]).encode()
+    return 200, reply.model_dump_json().encode()
+
+
+async def _serve_alone() -> None:
+    async with stub_gateway(StubGateway()) as url:
+        print(url, flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_alone())
