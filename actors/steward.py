@@ -78,7 +78,7 @@ class Steward:
         """Return how far a job is; NotFound where it is unknown."""
         if job_id in self._jobs:
             return self._jobs[job_id]
-        message = f"no job {job_id!r} is known; list_jobs and `shoal status` name those that are"
+        message = f"no job {job_id!r} is known; the status of the cluster names those that are"
         raise NotFound(message)
 
     @answers_always

@@ -1,4 +1,4 @@
-"""Shared by all tests: private roots, the command line as a real process, data beside the project."""
+"""Shared by all tests: the command line as a real process, and data beside the project."""
 
 from __future__ import annotations
 
@@ -25,4 +25,6 @@ def shared() -> Path:
 def run_shoal(*args: str, **options) -> subprocess.CompletedProcess[str]:
     """Run the installed command."""
     command = [str(Path(sys.executable).parent / "shoal"), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, **options)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=180, **options
+    )

@@ -155,7 +155,7 @@ def make_plan(corpora: Corpora, model: str, request: SearchRequest) -> Plan:
     if first_error and not usable:
         raise first_error
     if not usable:
-        message = "nothing is indexed yet; index a folder first, as in `shoal index .`"
+        message = "nothing is indexed yet; index a folder first"
         raise NotFound(message)
     terms = None if request.mode is Mode.SEMANTIC else weigh_query(request.query, usable)
     return Plan(tuple(usable), tuple(left_out), terms)

@@ -21,7 +21,8 @@ class Grammar:
         holders: Node types that define something if a field holds a function, class or object →
             the fields of the name and of the value.
         leads: Node types that belong to what follows → how many rows below it may begin.
-        defining: All node types that define something or may hold what does.
+        opened: Node types that are always cut into what they contain, however small.
+        defining: All node types that need a closer look: they define, hold or contain.
     """
 
     parser: str
@@ -29,11 +30,12 @@ class Grammar:
     wrappers: frozenset[str] = frozenset()
     holders: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     leads: Mapping[str, int] = field(default_factory=lambda: _leads("comment"))
+    opened: frozenset[str] = frozenset()
     defining: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Gather what is asked for most."""
-        found = frozenset((*self.definitions, *self.holders, *self.wrappers))
+        found = self.opened.union(self.definitions, self.holders, self.wrappers)
         object.__setattr__(self, "defining", found)
 
 
@@ -81,6 +83,7 @@ _C = _named("struct_specifier union_specifier enum_specifier preproc_function_de
     "function_definition": ("declarator",),
     "type_definition": ("declarator",),
 }
+_C_OPENED = frozenset({"preproc_ifdef", "preproc_if", "preproc_else", "preproc_elif"})
 
 
 def _javascript(parser: str, definitions: Mapping[str, Fields]) -> Grammar:
@@ -90,6 +93,7 @@ def _javascript(parser: str, definitions: Mapping[str, Fields]) -> Grammar:
         wrappers=_JAVASCRIPT_WRAPPERS,
         holders=_JAVASCRIPT_HOLDERS,
         leads=_leads("comment", "decorator"),
+        opened=frozenset({"internal_module", "module"}),
     )
 
 
@@ -117,6 +121,7 @@ GRAMMARS: dict[str, Grammar] = {
         )
         | {"impl_item": ("type",)},
         leads=_leads("line_comment block_comment", "attribute_item"),
+        opened=frozenset({"mod_item"}),
     ),
     "java": Grammar(
         "java",
@@ -127,12 +132,13 @@ GRAMMARS: dict[str, Grammar] = {
         ),
         leads=_leads("line_comment block_comment"),
     ),
-    "c": Grammar("c", _C),
+    "c": Grammar("c", _C, opened=_C_OPENED),
     "cpp": Grammar(
         "cpp",
         _C | _named("class_specifier namespace_definition concept_definition alias_declaration"),
         wrappers=frozenset({"template_declaration"}),
         leads=_leads("comment", "access_specifier"),
+        opened=_C_OPENED | {"namespace_definition", "linkage_specification"},
     ),
 }
 """Language, as `languages.language_of` names it → how to cut it."""

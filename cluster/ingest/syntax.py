@@ -28,13 +28,14 @@ take minutes: an unclosed comment at each of 100,000 lines is scanned to the end
 
 
 class _Part(NamedTuple):
-    """A row range still to be looked at, and the nodes to cut it by if it is too large."""
+    """A row range still to be looked at, and the nodes to cut it by if it is too large or open."""
 
     start: int
     end: int
     context: str
     name: str
     nodes: Sequence[Node]
+    is_open: bool = False
 
 
 class _Slot:
@@ -65,7 +66,8 @@ def pieces(source: Source, grammar: Grammar) -> list[Piece]:
     pending = _divide(whole, names)[::-1]
     while pending:
         part = pending.pop()
-        if not part.nodes or source.size(part.start, part.end) <= MAX_CHARS:
+        fits = source.size(part.start, part.end) <= MAX_CHARS
+        if not part.nodes or (fits and not part.is_open):
             found.append(Piece(part.start, part.end, part.context, part.name))
         else:
             pending.extend(reversed(_divide(part, names)))
@@ -122,7 +124,9 @@ def _parts(slots: list[_Slot], whole: _Part, context: str, names: Names) -> list
     parts: list[_Part] = []
     for slot, end in zip(slots, ends, strict=True):
         name, nodes = names.definition(slot.nodes) if slot.defines else ("", slot.nodes)
-        parts.append(_Part(start, end, context, name and _qualified(context, name), nodes))
+        is_open = slot.defines and nodes[-1].type in names.grammar.opened
+        name = name and _qualified(context, name)
+        parts.append(_Part(start, end, context, name, nodes, is_open))
         start = end
     return parts
 
