@@ -1,13 +1,16 @@
-"""Shared by all tests: the command line as a real process, and data beside the project."""
+"""Shared by all tests: one real gateway with its own Ray, a small project, prepared data."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from cluster import daemon
+from cluster.client import ShoalClient
+from cluster.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -22,9 +25,47 @@ def shared() -> Path:
     return folder
 
 
-def run_shoal(*args: str, **options) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
-    command = [str(Path(sys.executable).parent / "shoal"), *args]
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=180, **options
-    )
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="session")
+def gateway(root):
+    """Yield the settings of a running gateway; afterwards, nothing of it may be left."""
+    settings = Settings(root=str(root))
+    daemon.find_or_start(settings)
+    running = daemon.find(settings)
+    family = [running.process, *running.process.children(recursive=True)]
+    yield settings
+    assert daemon.stop(settings)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+@pytest.fixture
+def shoal(gateway):
+    with ShoalClient(root=gateway.root) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small project."""
+    files = {
+        "src/cache.py": (
+            "def evict(entries):\n    # Drop the least recently used entry.\n    entries.pop()\n"
+        ),
+        "src/http.go": (
+            "package http\n\n// ParseCookie reads one cookie header.\n"
+            "func ParseCookie(line string) string {\n\treturn line\n}\n"
+        ),
+        "README.md": "# Manual\n\nHow to install.\n\n## Windows\n\nRun the installer.\n",
+        ".gitignore": "*.log\n",
+        "noise.log": "not indexed\n",
+    }
+    top = tmp_path / "project"
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    return top

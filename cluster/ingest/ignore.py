@@ -23,6 +23,10 @@ IGNORE_FILES = (".gitignore", ".shoalignore")
 _RULE_SOURCES = frozenset({".git", *IGNORE_FILES})
 _MAX_RULE_BYTES = 1024 * 1024
 _NEVER = "(?!)"
+_SPECIAL = frozenset("*?[\\")
+_STAR = "[^/]*"
+_DEEP = "(?:.*/)?"
+_LAZY = {_STAR: "[^/]*?", _DEEP: "(?:.*?/)??"}
 _POSIX_CLASSES = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -41,6 +45,7 @@ _POSIX_CLASSES = {
 
 class _Pattern(NamedTuple):
     ignores: bool
+    only_folders: bool
     by_name: bool
     regex: str
 
@@ -64,14 +69,14 @@ class _Run:
 class IgnoreRules:
     """The rules of one folder, the last first."""
 
-    runs: tuple[_Run, ...]
+    for_files: tuple[_Run, ...]
+    for_folders: tuple[_Run, ...]
 
     @classmethod
     def parse(cls, text: str) -> IgnoreRules:
         """Read ignore-file syntax: one pattern a line, later lines stronger."""
         patterns = [found for line in text.split("\n") if (found := _pattern(line)) is not None]
-        runs = [_run(sign, group) for sign, group in groupby(patterns, lambda each: each.ignores)]
-        return cls(tuple(reversed(runs)))
+        return cls(_runs(each for each in patterns if not each.only_folders), _runs(patterns))
 
     def verdict(self, path: str, is_folder: bool) -> bool | None:
         """Say whether these rules ignore an entry.
@@ -83,10 +88,8 @@ class IgnoreRules:
         Returns:
             True for ignored, False for re-included, None where no pattern matches.
         """
-        if is_folder:
-            path += "/"
-        name = path[path.rfind("/", 0, -1) + 1 :]
-        for run in self.runs:
+        name = path.rpartition("/")[2]
+        for run in self.for_folders if is_folder else self.for_files:
             if run.matches(name, path):
                 return run.ignores
         return None
@@ -154,11 +157,14 @@ def _content(path: str) -> str:
         return ""
 
 
-def _run(ignores: bool, group: Iterable[_Pattern]) -> _Run:
-    patterns = list(group)
-    names = [each.regex for each in patterns if each.by_name]
-    paths = [each.regex for each in patterns if not each.by_name]
-    return _Run(ignores, _any_of(names), _any_of(paths))
+def _runs(patterns: Iterable[_Pattern]) -> tuple[_Run, ...]:
+    runs: list[_Run] = []
+    for ignores, group in groupby(patterns, lambda pattern: pattern.ignores):
+        run = list(group)
+        names = [each.regex for each in run if each.by_name]
+        paths = [each.regex for each in run if not each.by_name]
+        runs.append(_Run(ignores, _any_of(names), _any_of(paths)))
+    return tuple(reversed(runs))
 
 
 def _any_of(regexes: list[str]) -> re.Pattern[str] | None:
@@ -175,8 +181,7 @@ def _pattern(line: str) -> _Pattern | None:
     glob = glob[:-1] if only_folders else glob
     if not glob:
         return None
-    regex = _translate(glob.removeprefix("/")) + ("/" if only_folders else "/?")
-    return _Pattern(ignores, "/" not in glob, regex)
+    return _Pattern(ignores, only_folders, "/" not in glob, _translate(glob.removeprefix("/")))
 
 
 def _trimmed(line: str) -> str:
@@ -189,7 +194,23 @@ def _trimmed(line: str) -> str:
 def _translate(glob: str) -> str:
     """Turn a glob into a regular expression; one that git never matches becomes `_NEVER`."""
     parts = list(_parts(glob))
-    return _NEVER if _NEVER in parts else "".join(parts)
+    if _NEVER in parts:
+        return _NEVER
+    groups = "".join(parts).split(_DEEP)
+    return _spanned([_spanned(group.split(_STAR), _STAR) for group in groups], _DEEP)
+
+
+def _spanned(pieces: list[str], span: str) -> str:
+    """Join pieces by something of any length.
+
+    Each but the last is settled where it matches first, which leaves most to what follows: with
+    atomic groups a pattern full of stars costs no more than a plain one.
+    """
+    first, *middle = pieces
+    if not middle:
+        return first
+    last = middle.pop()
+    return first + "".join(f"(?>{_LAZY[span]}{each})" for each in middle) + span + last
 
 
 def _parts(glob: str) -> Iterator[str]:
@@ -208,15 +229,19 @@ def _parts(glob: str) -> Iterator[str]:
 
 
 def _stars(glob: str, at: int) -> tuple[str, int]:
+    """Translate a run of stars; two span folders only where git sees them begin a name.
+
+    That is behind a slash, and (git matches it apart) behind the plain text a pattern begins with.
+    """
     end = at
     while glob.startswith("*", end):
         end += 1
-    opens = at == 0 or glob[at - 1] == "/"
+    opens = glob[at - 1 : at] == "/" or _SPECIAL.isdisjoint(glob[:at])
     if end - at == 1 or not opens:
-        return "[^/]*", end
+        return _STAR, end
     if glob.startswith("/", end):
-        return "(?:.*/)?", end + 1
-    return (".*" if end == len(glob) else "[^/]*"), end
+        return _DEEP, end + 1
+    return (".*" if end == len(glob) else _STAR), end
 
 
 def _bracket(glob: str, at: int) -> tuple[str, int]:
@@ -241,7 +266,7 @@ def _member(glob: str, at: int) -> tuple[str, int]:
     if not (glob.startswith("-", at) and at + 1 < len(glob) and glob[at + 1] != "]"):
         return re.escape(low), at
     high, at = _literal(glob, at + 1)
-    return (f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""), at
+    return (f"{re.escape(low)}-{re.escape(high)}" if low <= high else re.escape(low)), at
 
 
 def _literal(glob: str, at: int) -> tuple[str, int]:

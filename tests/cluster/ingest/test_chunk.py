@@ -261,7 +261,7 @@ mod deep {
             (22, 38, "Store.fmt"),
             (39, 52, "Store.second"),
             (53, 66, "Store.third"),
-            (67, 85, "Store.fourth, deep"),
+            (67, 85, "Store.fourth, deep.Shape"),
         ],
     ),
     Case(
