@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import psutil
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from actors.errors import GatewayUnavailable
 from actors.messages import ActorStatus
@@ -25,6 +26,8 @@ STATUS = "status"
 _START_S = 60.0
 _F = TypeVar("_F", bound=Callable[..., Any])
 _KILL_S = 15.0
+_PAUSE_S = 0.05
+"""Between two rounds of asking, while every candidate restarts."""
 
 
 class Config(Protocol):
@@ -86,6 +89,31 @@ async def result_of(call: Awaitable[Any], timeout_s: float) -> Any:  # noqa: ANN
         TimeoutError: No answer within `timeout_s` seconds; the call itself goes on.
     """
     return await asyncio.wait_for(unwrapped(call), timeout_s)
+
+
+async def first_answer(
+    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], left_s: Callable[[], float]
+) -> Any:  # noqa: ANN401 - whatever the remote method returns
+    """Ask the named actors in turn, for as long as they are dead or restarting.
+
+    Args:
+        names: Actors that can answer, best first.
+        call: Makes the remote call on one of them; made again where an actor died over it.
+        left_s: Seconds that remain.
+
+    Raises:
+        TimeoutError: Time is up.
+    """
+    for attempt in itertools.count():
+        try:
+            actor = ray.get_actor(names[attempt % len(names)], namespace=NAMESPACE)
+            return await result_of(call(actor), max(left_s(), 0))
+        except (RayActorError, ValueError) as error:  # ValueError: nobody has that name now
+            if left_s() <= 0:
+                raise TimeoutError from error
+            if attempt % len(names) == len(names) - 1:
+                await asyncio.sleep(_PAUSE_S)
+    raise AssertionError  # pragma: no cover - the loop has no end
 
 
 def _find(name: str) -> Any | None:  # noqa: ANN401

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
-from ray.exceptions import RayActorError
 
 from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.dense import normalised
@@ -30,16 +29,13 @@ from actors.messages import (
     ShardQuery,
     ShardRef,
 )
-from actors.process import NAMESPACE, answers_always, result_of, status_of
+from actors.process import answers_always, first_answer, status_of
 from actors.routing.corpus import Corpora, Plan, make_plan
 from actors.routing.gather import best_of, depth_for
 from actors.routing.place import placement
 from actors.storage import Storage
 
 _T = TypeVar("_T")
-
-_PAUSE_S = 0.05
-"""Between two rounds of asking, while every candidate restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +111,19 @@ class Router:
             unit: NDArray[np.float32] = normalised(request.vector[None])[0]
             return unit
         names = itertools.islice(self._embedders, len(self._config.embedders))
-        call = await _first_answer(
-            list(names), lambda actor: actor.embed.remote([request.query], "query"), watch
-        )
-        if call is None:
+        try:
+            answer = await first_answer(
+                list(names),
+                lambda actor: actor.embed.remote([request.query], "query"),
+                watch.left_s,
+            )
+        except TimeoutError as error:
             message = (
                 f"the query was not embedded within {request.deadline_s:g} s; try again, "
                 "or search with mode lexical, which needs no model"
             )
-            raise DeadlineExceeded(message, retry_after_s=1.0)
-        vector: NDArray[np.float32] = call[0]
+            raise DeadlineExceeded(message, retry_after_s=1.0) from error
+        vector: NDArray[np.float32] = answer[0]
         return vector
 
     async def _scatter(
@@ -174,10 +173,12 @@ class _Asked:
     async def fetch(self, ids: NDArray[np.uint64], context: int, watch: _Watch) -> dict[int, Chunk]:
         """Return the text of chunks of this shard, or nothing where time runs out."""
         shard = self.shard
-        found: dict[int, Chunk] | None = await _first_answer(
-            self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch
-        )
-        return found or {}
+        with contextlib.suppress(TimeoutError):
+            found: dict[int, Chunk] = await first_answer(
+                self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch.left_s
+            )
+            return found
+        return {}
 
 
 class _Watch:
@@ -188,7 +189,6 @@ class _Watch:
         self._deadline_s = deadline_s
         self._spent: dict[str, float] = {}
 
-    @property
     def left_s(self) -> float:
         return self._deadline_s - (time.perf_counter() - self._started)
 
@@ -210,32 +210,14 @@ class _Watch:
 
 async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Watch) -> _Asked:
     try:
-        answers = await _first_answer(
-            hosts, lambda host: host.search.remote(shard, (query,)), watch
+        (answer,) = await first_answer(
+            hosts, lambda host: host.search.remote(shard, (query,)), watch.left_s
         )
+    except TimeoutError:
+        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
     except ShoalError as error:
         return _Asked(shard, hosts, None, f"shard {shard.shard}: {error}")
-    if answers is None:
-        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
-    return _Asked(shard, hosts, answers[0])
-
-
-async def _first_answer(
-    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], watch: _Watch
-) -> Any | None:  # noqa: ANN401 - whatever the remote method returns
-    """Ask one actor after the other while they are dead or restarting; None when time is up."""
-    for attempt in itertools.count():
-        try:
-            actor = ray.get_actor(names[attempt % len(names)], namespace=NAMESPACE)
-            return await result_of(call(actor), max(watch.left_s, 0))
-        except TimeoutError:
-            return None
-        except (RayActorError, ValueError):  # ValueError: no actor of that name at this moment
-            if watch.left_s <= 0:
-                return None
-            if attempt % len(names) == len(names) - 1:
-                await asyncio.sleep(_PAUSE_S)
-    return None
+    return _Asked(shard, hosts, answer)
 
 
 async def _texts(

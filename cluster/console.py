@@ -24,6 +24,9 @@ _MB = 1e6
 @contextmanager
 def phases() -> Iterator[Callable[[str], None]]:
     """Show what a gateway that starts is doing."""
+    if not err.is_terminal:
+        yield lambda _phase: None
+        return
     with err.status("looking for the gateway") as shown:
         yield lambda phase: shown.update(escape(phase))
 
@@ -38,7 +41,7 @@ def job_progress() -> Iterator[Callable[[Job], None]]:
         MofNCompleteColumn(),
         TextColumn("files, {task.fields[chunks]} chunks"),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("waiting", total=None, chunks=0)
 
         def show(job: Job) -> None:

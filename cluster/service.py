@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from actors.engines.registry import fingerprint
 from actors.errors import CorruptData, GatewayUnavailable, ModelMismatch, ShoalError
 from actors.index.fusion import Mode
 from actors.messages import Filter, JobState, JobStatus, SearchAnswer, SearchRequest
-from actors.process import result_of, unwrapped
+from actors.process import first_answer, result_of
 from actors.storage import Storage
 from cluster.jobs import IndexJob
 from cluster.naming import Target, choose_target
@@ -37,13 +37,17 @@ from cluster.protocol import (
     SearchReply,
     Status,
 )
-from cluster.session import Session, attach, detach
+from cluster.session import EMBEDDER, ROUTER, STEWARD, attach, detach
 from cluster.settings import Settings
 from cluster.upload import Upload, unpacked
 
 _log = logging.getLogger("shoal.service")
 
 _STATUS_S = 2.0
+_PATIENCE_S = 30.0
+"""For calls without a deadline of their own: an actor that died is back in a few seconds."""
+_GRACE_S = 2.0
+"""What a search may take over its deadline before the gateway stops waiting for the router."""
 
 
 class Service:
@@ -59,8 +63,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.phase = "starting"
-        self._session: Session | None = None
-        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._attached: dict[str, Any] = {}
+        self._jobs: dict[str, IndexJob] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._started = time.monotonic()
         self._used = time.monotonic()
 
@@ -73,13 +78,13 @@ class Service:
         self._storage = await asyncio.to_thread(Storage, self.settings.root_uri)
         self._catalog = Catalog(self._storage)
         self._model = await asyncio.to_thread(fingerprint, self.settings.model)
-        self._session = await asyncio.to_thread(attach, self.settings, set_phase)
+        self._attached = await asyncio.to_thread(attach, self.settings, set_phase)
         self.phase = "ready"
 
     async def stop(self) -> None:
         """End running jobs, which leaves their collections as they were, and leave the cluster."""
         self.phase = "stopping"
-        for task in self._jobs.values():
+        for task in self._running.values():
             task.cancel()
         await asyncio.to_thread(detach)
 
@@ -105,7 +110,9 @@ class Service:
             deadline_s=body.deadline_s or self.settings.deadline_s,
             context=body.context,
         )
-        answer: SearchAnswer = await unwrapped(self._cluster.router.search.remote(request))
+        answer: SearchAnswer = await self._ask(
+            ROUTER, lambda router: router.search.remote(request), request.deadline_s
+        )
         return _reply(answer, (time.perf_counter() - started) * 1e3)
 
     async def index(self, body: IndexBody) -> Job:
@@ -117,13 +124,13 @@ class Service:
             target,
             base,
             self._storage,
-            self._cluster.embedder.embed_block.remote,
+            self._actors[EMBEDDER].embed_block.remote,
             self.settings.max_file_bytes,
             self._published,
-            self._cluster.steward.report.remote,
+            self._report,
         )
-        await unwrapped(self._cluster.steward.report.remote(job.status))
-        self._jobs[job.status.id] = asyncio.create_task(self._run(job))
+        self._jobs[job.status.id] = job
+        self._running[job.status.id] = asyncio.create_task(self._run(job))
         return _job(job.status)
 
     async def ingest(self, collection: str, lines: AsyncIterator[str]) -> IngestReply:
@@ -134,7 +141,7 @@ class Service:
             self._storage,
             self._model,
             self.settings.shards,
-            self._cluster.embedder.embed_block.remote,
+            self._actors[EMBEDDER].embed_block.remote,
         )
         await upload.take(lines)
         manifest = await upload.publish(writer=secrets.token_hex(6))
@@ -145,11 +152,13 @@ class Service:
 
     async def job(self, job_id: str) -> Job:
         """Return how far a job is."""
-        return _job(await unwrapped(self._cluster.steward.job.remote(job_id)))
+        if job_id in self._jobs:
+            return _job(self._jobs[job_id].status)
+        return _job(await self._ask(STEWARD, lambda steward: steward.job.remote(job_id)))
 
     async def jobs(self) -> tuple[Job, ...]:
         """Return all jobs that are remembered."""
-        return tuple(map(_job, await unwrapped(self._cluster.steward.jobs.remote())))
+        return tuple(map(_job, await self._ask(STEWARD, lambda steward: steward.jobs.remote())))
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""
@@ -162,8 +171,8 @@ class Service:
 
     async def status(self) -> Status:
         """Return how the cluster is; an actor that does not answer is named, not waited for."""
-        actors = self._cluster.actors
-        replicas = await asyncio.gather(*(_replica(name, actor) for name, actor in actors.items()))
+        named = self._actors.items()
+        replicas = await asyncio.gather(*(_replica(name, actor) for name, actor in named))
         memory = await asyncio.to_thread(_memory)
         return Status(
             version=importlib.metadata.version("shoal"),
@@ -182,11 +191,11 @@ class Service:
         )
 
     @property
-    def _cluster(self) -> Session:
-        if self._session is None:
+    def _actors(self) -> dict[str, Any]:
+        if self.phase != "ready":
             message = f"the gateway is not ready yet ({self.phase}); try again in a few seconds"
             raise GatewayUnavailable(message, retry_after_s=2.0)
-        return self._session
+        return self._attached
 
     def _base(self, target: Target) -> Manifest:
         """Return the generation to build on; ModelMismatch where another model made it."""
@@ -210,14 +219,38 @@ class Service:
             if known is None:
                 _log.exception("job %s failed", job.status.id)
             kind = type(known).__name__ if known else ShoalError.__name__
-            failed = replace(job.status, state=JobState.FAILED, error=str(error), error_kind=kind)
-            self._cluster.steward.report.remote(failed)
+            job.status = replace(
+                job.status, state=JobState.FAILED, error=str(error), error_kind=kind
+            )
         finally:
-            self._jobs.pop(job.status.id, None)
+            await self._ask(STEWARD, lambda steward: steward.report.remote(job.status))
+            del self._jobs[job.status.id], self._running[job.status.id]
             self.touch()
 
     async def _published(self) -> None:
-        await unwrapped(self._cluster.steward.published.remote())
+        await self._ask(STEWARD, lambda steward: steward.published.remote())
+
+    def _report(self, status: JobStatus) -> None:
+        """Let the steward know; the next report comes soon, so none is waited for."""
+        self._actors[STEWARD].report.remote(status)
+
+    async def _ask(
+        self,
+        name: str,
+        call: Callable[[Any], Awaitable[Any]],
+        within_s: float = _PATIENCE_S,
+    ) -> Any:  # noqa: ANN401 - whatever the remote method returns
+        """Call an actor, again where it is being restarted.
+
+        Raises:
+            GatewayUnavailable: It did not answer in time.
+        """
+        give_up = time.monotonic() + within_s + _GRACE_S
+        try:
+            return await first_answer([name], call, lambda: give_up - time.monotonic())
+        except TimeoutError as error:
+            message = f"{name} did not answer within {within_s:g} s; `shoal status` shows how it is"
+            raise GatewayUnavailable(message, retry_after_s=_GRACE_S) from error
 
     def _collections(self) -> tuple[Collection, ...]:
         return tuple(map(self._collection, self._catalog.names()))

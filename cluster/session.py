@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -19,21 +18,14 @@ from actors.steward import Steward, StewardConfig
 from cluster.daemon import Rooms
 from cluster.settings import Settings
 
+STEWARD, ROUTER, EMBEDDER = "steward", "router-0", "embedder-0"
 _READY_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Handles of the actors that a gateway calls; `actors` has all of them by name."""
+def attach(settings: Settings, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Connect to Ray, and find or make the named actors; return their handles by name.
 
-    steward: Any
-    router: Any
-    embedder: Any
-    actors: dict[str, Any]
-
-
-def attach(settings: Settings, on_phase: Callable[[str], None]) -> Session:
-    """Connect to Ray, and find or make the named actors; blocks for seconds.
+    Blocks for seconds.
 
     Raises:
         ShoalError: The model or the root is not usable.
@@ -48,8 +40,7 @@ def attach(settings: Settings, on_phase: Callable[[str], None]) -> Session:
 
     made: tuple[Config, ...] = (*config.routers, *config.embedders, *config.hosts)
     actors = {c.name: ray.get_actor(c.name, namespace=NAMESPACE) for c in made}
-    router, embedder = actors[config.routers[0].name], actors[config.embedders[0].name]
-    return Session(steward, router, embedder, {config.name: steward, **actors})
+    return {config.name: steward, **actors}
 
 
 def detach() -> None:
@@ -66,13 +57,13 @@ def steward_config(settings: Settings) -> StewardConfig:
         for number in range(settings.embedders)
     )
     router = RouterConfig(
-        name="router-0",
+        name=ROUTER,
         root=root,
         model=str(fingerprint(settings.model)),
         embedders=tuple(made.name for made in embedders),
         hosts=tuple(made.name for made in hosts),
     )
-    return StewardConfig("steward", root, embedders, hosts, (router,))
+    return StewardConfig(STEWARD, root, embedders, hosts, (router,))
 
 
 def _init(settings: Settings) -> None:

@@ -41,22 +41,18 @@ _MAX_LINE_CHARS = 1 << 20
 """A chunk of the largest text with a vector of 16,384 dimensions takes about a quarter."""
 
 
-def create_app(
-    service: Service, token: str, end: Callable[[], None], on_start: Callable[[], None]
-) -> FastAPI:
+def create_app(service: Service, token: str, end: Callable[[], None]) -> FastAPI:
     """Build the application.
 
     Args:
         service: What answers.
         token: What every request but the two probes must bear.
         end: Ends the gateway.
-        on_start: Called once the gateway listens, before the cluster is there.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(_start(service, end))
-        on_start()
         yield
         starting.cancel()
         await service.stop()

@@ -7,6 +7,8 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
@@ -35,6 +37,18 @@ def serve(settings: Settings, address: Address) -> None:
     asyncio.run(_Gateway(settings, address).run())
 
 
+class _Server(uvicorn.Server):
+    """Tells when it listens, so that nobody is sent to a socket that is not there yet."""
+
+    def __init__(self, on_listening: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+
 class _Gateway:
     def __init__(self, settings: Settings, address: Address) -> None:
         self._settings = settings
@@ -42,8 +56,9 @@ class _Gateway:
         self._service = Service(settings)
         token = settings.token.get_secret_value() or secrets.token_urlsafe(32)
         self._endpoint = _endpoint(address, self._rooms, token)
-        app = create_app(self._service, token, self._end, self._announce)
-        self._server = uvicorn.Server(
+        app = create_app(self._service, token, self._end)
+        self._server = _Server(
+            self._announce,
             uvicorn.Config(
                 app,
                 host=address.host or "127.0.0.1",
@@ -52,7 +67,7 @@ class _Gateway:
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=_GRACEFUL_S,
-            )
+            ),
         )
 
     async def run(self) -> None:

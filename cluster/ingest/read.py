@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,16 @@ _SAMPLE_BYTES = 16 * 1024
 """How much the encoding detector sees: its time grows with the text, its certainty hardly."""
 
 _HASH_BYTES = 16
-_UTF32_BOMS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+"""Byte order marks; UTF-32's first, for one of them begins with one of UTF-16's."""
+
+_WIDE_MARKS = tuple(mark for mark, encoding in _MARKS if encoding != "utf-8-sig")
 _DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 
@@ -86,18 +95,15 @@ def read_text(root: Path, file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> S
 
 def is_binary(data: bytes) -> bool:
     """Tell whether bytes are no text: a NUL near the start, unless UTF-16 or UTF-32 says so."""
-    return b"\0" in data[:_SNIFF_BYTES] and not data.startswith(_UTF32_BOMS + _UTF16_BOMS)
+    return b"\0" in data[:_SNIFF_BYTES] and not data.startswith(_WIDE_MARKS)
 
 
 def decode(data: bytes, language: str) -> str:
     r"""Turn bytes into text, each line break (`\n`, `\r\n`, `\r`) into `\n`; never raises."""
-    text = (
-        _by_mark(data)
-        or _try(data, "utf-8")
-        or (_try(data, _declared(data)) if language == "python" else None)
-        or _try(data, _guessed(data))
-        or data.decode("latin-1")
-    )
+    tried = (_try(data, encoding) for encoding in _encodings(data, language))
+    text = next((text for text in tried if text is not None), None)
+    if text is None:
+        text = data.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -110,14 +116,13 @@ def _read(path: Path, limit: int) -> bytes | None:
         return stream.read(limit)
 
 
-def _by_mark(data: bytes) -> str | None:
-    if data.startswith(codecs.BOM_UTF8):
-        return _try(data, "utf-8-sig")
-    if data.startswith(_UTF32_BOMS):
-        return _try(data, "utf-32")
-    if data.startswith(_UTF16_BOMS):
-        return _try(data, "utf-16")
-    return None
+def _encodings(data: bytes, language: str) -> Iterator[str]:
+    """Yield what the text may be encoded in, the likeliest first; "" where nothing is known."""
+    yield next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "")
+    yield "utf-8"
+    if language == "python":
+        yield _declared(data)
+    yield _guessed(data)
 
 
 def _declared(data: bytes) -> str:

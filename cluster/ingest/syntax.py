@@ -22,7 +22,7 @@ _FREE_STEPS, _BYTES_A_STEP = 2000, 50
 _FREE_READS, _READS_A_BLOCK = 300, 8
 """What a parse may spend: progress calls (one in a hundred parser operations) and blocks read.
 
-Of 2,000 files in eight languages none spent half of it; what does is broken beyond use, and would
+Of 2,000 files in eight languages none spent two thirds of it; what spends more is broken, and would
 take minutes: an unclosed comment at each of 100,000 lines is scanned to the end from each.
 """
 

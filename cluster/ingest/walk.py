@@ -134,16 +134,22 @@ def _relative_scope(real_root: str, root: Path, scope: Path | None) -> str:
     """Return the scope relative to the root, with forward slashes; "" for all of it."""
     if scope is None:
         return ""
-    joined = os.path.join(real_root, scope)
-    if os.path.isabs(scope):
-        parent = os.path.realpath(os.path.dirname(scope))
-        joined = os.path.join(parent, os.path.basename(scope))
-    below = os.path.relpath(os.path.normpath(joined), real_root).replace(os.sep, "/")
-    if below == ".." or below.startswith("../"):
-        raise InvalidRequest(f"{scope} is not below {root}")
-    if not os.path.lexists(joined):
+    given = os.path.abspath(root)
+    named = os.path.abspath(os.path.join(given, scope))
+    real = os.path.realpath(named)
+    if not _is_within(real, real_root):
+        raise InvalidRequest(f"{scope} is not below {root}; name a place inside it")
+    if not os.path.exists(real):
         raise NotFound(f"{scope} does not exist in {root}")
+    pair = (named, given) if _is_within(named, given) else (real, real_root)
+    below = os.path.relpath(*pair).replace(os.sep, "/")
+    if not VERSION_CONTROL.isdisjoint(below.split("/")):
+        raise InvalidRequest(f"{scope} belongs to version control, which is never indexed")
     return "" if below == "." else below
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 @dataclass(slots=True)
@@ -197,7 +203,9 @@ class _Walker:
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and entry.name in VERSION_CONTROL:
             return
-        if is_ignored(path, is_folder, here.layers):
+        if not _is_text(entry.name):
+            self.skipped["name is not text"] += 1
+        elif is_ignored(path, is_folder, here.layers):
             self.skipped["ignored"] += 1
         elif entry.is_symlink():
             yield from self._link(path, entry.path, here, folders)
@@ -242,8 +250,10 @@ class _Walker:
         except OSError as error:
             return "symlink loop" if error.errno == errno.ELOOP else "broken symlink"
         target = os.path.realpath(link)
-        if not target.startswith(os.path.join(self.root, "")):
-            return "symlink out of the root" if target != self.root else "already visited"
+        if not _is_within(target, self.root):
+            return "symlink out of the root"
+        if target == self.root:
+            return "already visited"
         below = os.path.relpath(target, self.root).replace(os.sep, "/")
         if not VERSION_CONTROL.isdisjoint(below.split("/")):
             return "ignored"
@@ -261,6 +271,11 @@ class _Walker:
         seen = target in self.reached
         self.reached.add(target)
         return not seen
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name can be stored: one whose bytes are no UTF-8 holds lone surrogates."""
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _folders_above(path: str) -> list[str]:
