@@ -77,7 +77,8 @@ class Running:
         """The living process, or None."""
         try:
             process = psutil.Process(self.pid)
-            return process if abs(process.create_time() - self.started) < 1 else None
+            ours = abs(process.create_time() - self.started) < 1
+            return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
 

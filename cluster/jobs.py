@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import WorkerCrashedError
 
 from actors.catalog import Catalog, Manifest
 from actors.errors import InvalidRequest
@@ -26,6 +28,7 @@ from cluster.ingest.pipeline import (
     blocks_of_files,
     bury_files,
     following,
+    halves,
     in_scope,
     read_block,
     stored_files,
@@ -34,10 +37,12 @@ from cluster.ingest.pipeline import (
 from cluster.ingest.walk import FoundFile, WalkLimits, walk
 from cluster.naming import Target
 
+_log = logging.getLogger("shoal.jobs")
+
 _WINDOW = 6
 """Blocks on their way at once: two being read, two waiting for the model, two in between."""
 
-_read_block = ray.remote(num_returns=2)(read_block)
+_read_block = ray.remote(num_returns=2, max_retries=0)(read_block)
 _write_blocks = ray.remote(write_blocks)
 
 Embed = Callable[[Any], tuple[Any, Any]]
@@ -152,7 +157,11 @@ class IndexJob:
 
     async def _block(self, block: BlockOfFiles) -> None:
         summary_ref, chunks = _read_block.remote(block)
-        summary: BlockSummary = await unwrapped(summary_ref)
+        try:
+            summary: BlockSummary = await unwrapped(summary_ref)
+        except WorkerCrashedError:
+            await self._after_crash(block)
+            return
         if summary.chunks:
             count, vectors = self._embed(chunks)
             await unwrapped(count)
@@ -166,6 +175,16 @@ class IndexJob:
             files_unchanged=now.files_unchanged + len(summary.unchanged),
             chunks=now.chunks + summary.chunks,
         )
+
+    async def _after_crash(self, block: BlockOfFiles) -> None:
+        """Read both halves of a block that its reader died of; set a single file aside."""
+        if len(block.files) > 1:
+            for half in halves(block):
+                await self._block(half)
+            return
+        _log.warning("the parser died of %s, which is skipped", block.files[0].path)
+        self._skipped["crashes its parser"] += 1
+        self._tell(files_done=self.status.files_done + 1)
 
     def _gone(self, stored: dict[str, StoredFile]) -> dict[str, StoredFile]:
         """Return the stored files whose chunks no longer hold."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil
 import pytest
+from waiting import runs, until
 
 from cluster import daemon
 from cluster.client import ShoalClient
@@ -39,8 +39,7 @@ def gateway(root):
     family = [running.process, *running.process.children(recursive=True)]
     yield settings
     assert daemon.stop(settings)
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert not alive
+    until(lambda: not [process for process in family if runs(process)])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from actors.catalog import Manifest
 from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
+from actors.memory import data_limit
 from actors.messages import Chunk, SegmentRef
 from actors.routing.place import shard_of
 from actors.storage import Storage
@@ -24,6 +25,8 @@ from cluster.ingest.walk import FoundFile
 BLOCK_BYTES = 1 << 20
 """Source bytes in a block: a second of work for one core, and a few MB on their way."""
 BLOCK_FILES = 256
+READ_BYTES = 1536 << 20
+"""What a process may hold while it reads a block: 350 MB before it starts, and ample room."""
 SEGMENT_ROWS = 1 << 15
 """Chunks in a segment: what waits in Ray's shared memory until it is written, about 80 MB."""
 
@@ -128,7 +131,16 @@ def blocks_of_files(
 
 
 def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
-    """Read a block's files and cut those that are new or changed into chunks."""
+    """Read a block's files and cut those that are new or changed into chunks.
+
+    The parser's memory can explode on crafted text and nothing inside it can be told to stop, so
+    the process is capped meanwhile: it dies in place of the machine.
+    """
+    with data_limit(READ_BYTES):
+        return _read_block(block)
+
+
+def _read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
     chunks: list[Chunk] = []
     hashes: list[str] = []
     unchanged, changed = [], []
@@ -146,6 +158,12 @@ def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
             changed.append(file.path)
     summary = BlockSummary(len(chunks), tuple(unchanged), tuple(changed), dict(skipped))
     return summary, chunk_block(block.collection, chunks, hashes)
+
+
+def halves(block: BlockOfFiles) -> tuple[BlockOfFiles, BlockOfFiles]:
+    """Split a block's files, to find the one that its reader died of."""
+    middle = len(block.files) // 2
+    return replace(block, files=block.files[:middle]), replace(block, files=block.files[middle:])
 
 
 def hand_made_block(collection: str, chunks: Sequence[Chunk]) -> ChunkBlock:

@@ -3,26 +3,16 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
+from waiting import BOUND_S, until
 
 from actors.errors import ShoalError
 from cluster.client import ShoalClient
 
-_BOUND_S = 60
-
 
 def replicas(shoal, kind):
     return [r for r in shoal.status().replicas if r.kind == kind]
-
-
-def until(condition):
-    give_up = time.monotonic() + _BOUND_S
-    while not (found := condition()):
-        assert time.monotonic() < give_up, "it did not come back"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def test_searches_under_way_survive_a_killed_host(shoal, gateway, indexed):
     until(lambda: len(answers) > seen + 200)
     stop.set()
     for thread in callers:
-        thread.join(_BOUND_S)
+        thread.join(BOUND_S)
     assert not errors
     assert answers[-1] == 1.0
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
-import psutil
+from waiting import runs, until
 
 from actors.catalog import Catalog
 from actors.storage import Storage
@@ -62,8 +62,7 @@ def test_a_gateway_killed_in_mid_job_leaves_the_old_generation(tmp_path, folder)
         for n in range(3000):
             (folder / f"f{n}.md").write_text(f"# Title {n}\n" + f"zebra{n} text\n" * 30)
         job = shoal.index([folder], collection="mid")
-        while shoal.job(job.id).files_done < 300:
-            pass
+        until(lambda: shoal.job(job.id).files_done >= 300)
         process = daemon.find(settings).process
         family = [process, *process.children(recursive=True)]
         os.kill(process.pid, signal.SIGKILL)
@@ -78,5 +77,4 @@ def test_a_gateway_killed_in_mid_job_leaves_the_old_generation(tmp_path, folder)
             assert shoal.search("zebra2999", mode="lexical", collections=["mid"]).hits
     finally:
         daemon.stop(settings)
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert not alive
+    until(lambda: not [process for process in family if runs(process)])

@@ -1,0 +1,12 @@
+"""A file that its parser dies of costs itself, not the job and not the machine."""
+
+
+def test_it_is_set_aside_and_the_rest_is_indexed(shoal, folder):
+    for n in range(20):
+        (folder / f"f{n}.md").write_text(f"# Fine {n}\n")
+    (folder / "poison.py").write_text("/*\n" * 33_000)
+    job = shoal.wait(shoal.index([folder], collection="poison"))
+    assert job.skipped["crashes its parser"] == 1
+    assert job.files_done == job.files_total == 25
+    found = shoal.search("fine", mode="lexical", collections=["poison"], limit=30)
+    assert len(found.hits) == 20
