@@ -26,6 +26,7 @@ STATUS = "status"
 _START_S = 60.0
 _F = TypeVar("_F", bound=Callable[..., Any])
 _KILL_S = 15.0
+_BATCH_NICENESS = 10
 _PAUSE_S = 0.05
 """Between two rounds of asking, while every candidate restarts."""
 
@@ -129,6 +130,12 @@ def _wait_until_gone(name: str) -> None:
             message = f"actor {name} did not end within {_KILL_S:.0f} s; run `shoal down`"
             raise GatewayUnavailable(message)
         time.sleep(0.05)
+
+
+def step_back() -> None:
+    """Let every search on this machine go first, from now on; for processes that run batch work."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, _BATCH_NICENESS)
 
 
 def status_of(actor: object, name: str, **detail: str | int | float) -> ActorStatus:

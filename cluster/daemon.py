@@ -209,10 +209,14 @@ def _start(rooms: Rooms, settings: Settings, on_phase: OnPhase) -> Running:
 
 def ray_environment(settings: Settings) -> dict[str, str]:
     """Return what must be set before Ray is imported; the token keeps other users off our Ray."""
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    ours = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # Ray would let everything go before a search; jobs step back
+    }
     if settings.ray_address:
-        return quiet
-    return {**quiet, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        return ours
+    return {**ours, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -79,6 +79,7 @@ class Service:
         self._catalog = Catalog(self._storage)
         self._model = await asyncio.to_thread(fingerprint, self.settings.model)
         self._attached = await asyncio.to_thread(attach, self.settings, set_phase)
+        self.touch()
         self.phase = "ready"
 
     async def stop(self) -> None:
@@ -90,8 +91,9 @@ class Service:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since somebody last asked for something; 0 while a job runs."""
-        return 0.0 if self._jobs else time.monotonic() - self._used
+        """Seconds since somebody last asked for something; 0 while a job runs, or it starts."""
+        busy = self._jobs or self.phase != "ready"
+        return 0.0 if busy else time.monotonic() - self._used
 
     def touch(self) -> None:
         """Note that the gateway is in use."""

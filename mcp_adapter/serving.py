@@ -11,9 +11,11 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx2
 import psutil
 import uvicorn
 
+from actors.errors import GatewayUnavailable, InvalidRequest
 from cluster.daemon import Endpoint, Rooms, Running
 from cluster.service import Service
 from cluster.settings import Settings
@@ -22,6 +24,7 @@ from mcp_adapter.app import create_app
 _log = logging.getLogger("shoal.serving")
 
 _GRACEFUL_S = 5
+_LOOPBACK = (None, "127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,19 @@ class Address:
 
 
 def serve(settings: Settings, address: Address) -> None:
-    """Run a gateway until it is ended or has been idle for `idle_shutdown_s` seconds."""
+    """Run a gateway until it is ended or has been idle for `idle_shutdown_s` seconds.
+
+    Raises:
+        GatewayUnavailable: Another one serves this root.
+        InvalidRequest: Others could reach it, and no token was chosen.
+    """
+    running = Rooms(settings).read()
+    if running:
+        message = f"gateway {running.pid} serves this root already; `shoal down` ends it"
+        raise GatewayUnavailable(message)
+    if address.host not in _LOOPBACK and not settings.token.get_secret_value():
+        message = f"to listen at {address.host}, set SHOAL_TOKEN to a secret of your choice"
+        raise InvalidRequest(message)
     asyncio.run(_Gateway(settings, address).run())
 
 
@@ -62,7 +77,7 @@ class _Gateway:
             uvicorn.Config(
                 app,
                 host=address.host or "127.0.0.1",
-                port=address.port,
+                port=httpx2.URL(self._endpoint.url).port or 0,
                 uds=self._endpoint.socket,
                 log_config=None,
                 access_log=False,
@@ -105,7 +120,16 @@ class _Gateway:
 
 
 def _endpoint(address: Address, rooms: Rooms, token: str) -> Endpoint:
+    """Return where the gateway will answer."""
     if address.host is None and hasattr(os, "getuid"):
         rooms.socket.unlink(missing_ok=True)
         return Endpoint("http://shoal", token, str(rooms.socket))
-    return Endpoint(f"http://{address.host or '127.0.0.1'}:{address.port}", token)
+    host = address.host or "127.0.0.1"
+    return Endpoint(f"http://{host}:{address.port or _free_port(host)}", token)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

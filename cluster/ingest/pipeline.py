@@ -16,6 +16,7 @@ from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
 from actors.memory import data_limit
 from actors.messages import Chunk, SegmentRef
+from actors.process import step_back
 from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.ingest.chunk import chunk
@@ -136,6 +137,7 @@ def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
     The parser's memory can explode on crafted text and nothing inside it can be told to stop, so
     the process is capped meanwhile: it dies in place of the machine.
     """
+    step_back()
     with data_limit(READ_BYTES):
         return _read_block(block)
 
@@ -179,6 +181,7 @@ def write_blocks(
 
     They come as separate arguments because Ray fetches only top-level arguments itself.
     """
+    step_back()
     half = len(parts) // 2
     return write_segment(Storage(root), collection, parts[:half], parts[half:])  # type: ignore[arg-type]
 

@@ -13,15 +13,22 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
 
+from cluster.daemon import Rooms
+from cluster.settings import Settings
+
 COMMAND = (sys.executable, "-P", "-c", "from mcp_adapter.stdio import run; run()")
 BOUND_S = 60.0
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """Return an environment in which no gateway runs and a new one would leave its files."""
+    """Return an environment in which no gateway runs."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
-    folder.chmod(0o700)
-    return {**own, "XDG_RUNTIME_DIR": str(folder), "SHOAL_ROOT": str(folder / "root"), **settings}
+    return {**own, "SHOAL_ROOT": str(folder / "root"), **settings}
+
+
+def gateway_was_started(env: Mapping[str, str]) -> bool:
+    """Tell whether a server made a gateway start; that leaves a log, whatever came of it."""
+    return Rooms(Settings(root=env["SHOAL_ROOT"])).log.exists()
 
 
 def sdk_host(env: Mapping[str, str], mode: str = "auto", **options: Any) -> Client:

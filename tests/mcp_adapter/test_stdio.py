@@ -8,7 +8,7 @@ import sys
 
 import psutil
 import pytest
-from host import COMMAND, Pipes, environment, pipes, sdk_host
+from host import COMMAND, Pipes, environment, gateway_was_started, pipes, sdk_host
 from stub_gateway import StubGateway, stub_gateway
 
 TOOLS = ["search", "index_path", "job_status", "list_collections", "cluster_status"]
@@ -21,7 +21,7 @@ async def test_tools_are_listed_while_no_gateway_runs_and_none_is_started(tmp_pa
         listed = (await host.list_tools()).tools
 
     assert [tool.name for tool in listed] == TOOLS
-    assert list(tmp_path.rglob("gateway.*")) == []
+    assert not gateway_was_started(environment(tmp_path))
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -67,7 +67,7 @@ async def test_unknown_tools_and_arguments_are_refused_without_a_gateway(tmp_pat
 
     assert "There is no tool 'find'. Tools: search, index_path" in no_tool.content[0].text
     assert "search has no argument 'k'" in no_argument.content[0].text
-    assert list(tmp_path.rglob("gateway.*")) == []
+    assert not gateway_was_started(environment(tmp_path))
 
 
 async def test_a_call_straight_after_the_start_without_listing_is_answered(tmp_path):
