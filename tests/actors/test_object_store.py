@@ -1,0 +1,71 @@
+"""The same storage on an S3 server: conditional puts, segments, deletion."""
+
+import subprocess
+import sys
+import urllib.request
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from waiting import until
+
+from actors.catalog import Catalog
+from actors.engines.base import Fingerprint
+from actors.errors import Conflict
+from actors.index.segment import Segment
+from actors.index.writing import bury, chunk_block, write_segment
+from actors.messages import Chunk
+from actors.storage import Storage
+
+MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 4)
+CHUNKS = [Chunk("a.py", 1, 1, "python", "", "hello"), Chunk("b.py", 1, 1, "python", "", "bye")]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Yield the address of an S3 server on loopback."""
+    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        address = until(
+            lambda: next((w for w in process.stderr.readline().split() if "://" in w), "")
+        )
+        yield address.strip()
+        process.kill()
+
+
+@pytest.fixture
+def storage(server, monkeypatch, tmp_path):
+    settings = {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT": server,
+        "AWS_ALLOW_HTTP": "true",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    urllib.request.urlopen(urllib.request.Request(f"{server}/bucket", method="PUT")).close()
+    return Storage("s3://bucket/shoal")
+
+
+def test_of_two_writers_one_wins_and_the_other_is_told(storage):
+    catalog = Catalog(storage)
+    base = catalog.new("twice", MODEL, 1, "")
+    catalog.publish(base)
+    with pytest.raises(Conflict):
+        catalog.publish(base)
+    assert catalog.names() == ["twice"]
+
+
+def test_a_segment_is_written_buried_searched_and_deleted(storage):
+    matrix = np.eye(2, 4, dtype=np.float32)
+    ref = write_segment(storage, "c", [chunk_block("c", CHUNKS, ["h"] * 2)], [matrix])
+    buried = bury(storage, "c", ref, np.array([0], np.uint32))
+    segment = Segment(storage, "c", ref.id)
+    assert {chunk.text for chunk in segment.chunks(segment.ids).values()} == {"hello", "bye"}
+    catalog = Catalog(storage)
+    catalog.publish(replace(catalog.new("c", MODEL, 1, ""), shards=((buried,),)))
+    assert catalog.get("c").chunks == 1
+    catalog.delete("c")
+    assert storage.names("collections/c/segments") == []
