@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import psutil
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from actors.errors import GatewayUnavailable
 from actors.messages import ActorStatus
@@ -106,15 +106,29 @@ async def first_answer(
         TimeoutError: Time is up.
     """
     for attempt in itertools.count():
+        name = names[attempt % len(names)]
         try:
-            actor = ray.get_actor(names[attempt % len(names)], namespace=NAMESPACE)
-            return await result_of(call(actor), max(left_s(), 0))
-        except (RayActorError, ValueError) as error:  # ValueError: nobody has that name now
+            return await result_of(call(_handle(name)), max(left_s(), 0))
+        except RayActorError as error:
+            _handles.pop(name, None)
             if left_s() <= 0:
                 raise TimeoutError from error
             if attempt % len(names) == len(names) - 1:
                 await asyncio.sleep(_PAUSE_S)
     raise AssertionError  # pragma: no cover - the loop has no end
+
+
+_handles: dict[str, Any] = {}
+"""By name: asking Ray for one takes a round trip, and it stays valid while its actor restarts."""
+
+
+def _handle(name: str) -> Any:  # noqa: ANN401 - an untyped Ray handle
+    if name not in _handles:
+        found = _find(name)
+        if found is None:  # it is being replaced
+            raise ActorUnavailableError(name, None)
+        _handles[name] = found
+    return _handles[name]
 
 
 def _find(name: str) -> Any | None:  # noqa: ANN401

@@ -215,8 +215,9 @@ async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Wat
         )
     except TimeoutError:
         return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
-    except ShoalError as error:
-        return _Asked(shard, hosts, None, f"shard {shard.shard}: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
+        said = str(error) if isinstance(error, ShoalError) else repr(error)
+        return _Asked(shard, hosts, None, f"shard {shard.shard}: {said}")
     return _Asked(shard, hosts, answer)
 
 
