@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import cached_property
 from typing import Any, Self
 
 import httpx2
@@ -31,36 +32,11 @@ _UPLOAD_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
 _POLL_S = 0.1
 
 
-class _Target:
-    """Which gateway is meant, and how to reach it."""
-
-    def __init__(
-        self, url: str | None, token: str | None, root: str | None, on_phase: OnPhase
-    ) -> None:
-        given = {"url": url, "root": root, "token": None if token is None else SecretStr(token)}
-        self.settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-        self._on_phase = on_phase
-
-    def endpoint(self) -> Endpoint:
-        """Return the gateway's address; starts it where it is this machine's and absent."""
-        if self.settings.url:
-            return Endpoint(self.settings.url, self.settings.token.get_secret_value())
-        return find_or_start(self.settings, self._on_phase)
-
-    def lost(self, error: Exception) -> GatewayUnavailable:
-        """Describe a connection that failed."""
-        where = self.settings.url or "this machine's gateway"
-        hint = "check the URL" if self.settings.url else "see `shoal status`; `shoal up` starts it"
-        return GatewayUnavailable(
-            f"no answer from {where} ({error or type(error).__name__}); {hint}"
-        )
-
-
-class ShoalClient(Operations):
-    """Calls a gateway and waits for its answer.
+class _Client(Operations):
+    """A client of one gateway.
 
     Args:
-        url: A gateway's address; None for `SHOAL_URL`, else this machine's own gateway, which is
+        url: The gateway's address; None for `SHOAL_URL`, else this machine's own gateway, which is
             started when absent.
         token: Its bearer token; None for `SHOAL_TOKEN`.
         root: Where this machine's gateway keeps collections; None for `SHOAL_ROOT`.
@@ -78,8 +54,29 @@ class ShoalClient(Operations):
         root: str | None = None,
         on_phase: OnPhase = silent,
     ) -> None:
-        self._target = _Target(url, token, root, on_phase)
-        self._http: httpx2.Client | None = None
+        given = {"url": url, "root": root, "token": None if token is None else SecretStr(token)}
+        self.settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        self._on_phase = on_phase
+
+    def _endpoint(self) -> Endpoint:
+        """Return the gateway's address; starts it where it is this machine's and absent."""
+        if self.settings.url:
+            return Endpoint(self.settings.url, self.settings.token.get_secret_value())
+        return find_or_start(self.settings, self._on_phase)
+
+    def _lost(self, error: Exception) -> GatewayUnavailable:
+        """Describe a connection that failed."""
+        where = self.settings.url or "this machine's gateway"
+        hint = "check the URL" if self.settings.url else "see `shoal status`; `shoal up` starts it"
+        return GatewayUnavailable(
+            f"no answer from {where} ({error or type(error).__name__}); {hint}"
+        )
+
+
+class ShoalClient(_Client):
+    """Calls a gateway and waits for its answer."""
+
+    _http: httpx2.Client | None = None
 
     def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
@@ -89,9 +86,9 @@ class ShoalClient(Operations):
         except httpx2.ConnectError as error:
             self.close()
             if fresh or call.lines is not None:
-                raise self._target.lost(error) from error
+                raise self._lost(error) from error
         except httpx2.TransportError as error:
-            raise self._target.lost(error) from error
+            raise self._lost(error) from error
         return self.send(call)
 
     def wait(self, job: Job, on_progress: Callable[[Job], None] = lambda _: None) -> Job:
@@ -119,7 +116,7 @@ class ShoalClient(Operations):
 
     def _send(self, call: Call[T]) -> T:
         if self._http is None:
-            endpoint = self._target.endpoint()
+            endpoint = self._endpoint()
             transport = httpx2.HTTPTransport(uds=endpoint.socket)
             self._http = httpx2.Client(transport=transport, **_options(endpoint))
         return _reply(
@@ -127,20 +124,10 @@ class ShoalClient(Operations):
         )
 
 
-class AsyncShoalClient(Operations):
-    """Calls a gateway without blocking the event loop; arguments as for `ShoalClient`."""
+class AsyncShoalClient(_Client):
+    """Calls a gateway without blocking the event loop."""
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        token: str | None = None,
-        root: str | None = None,
-        on_phase: OnPhase = silent,
-    ) -> None:
-        self._target = _Target(url, token, root, on_phase)
-        self._http: httpx2.AsyncClient | None = None
-        self._connecting = asyncio.Lock()
+    _http: httpx2.AsyncClient | None = None
 
     async def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
@@ -150,9 +137,9 @@ class AsyncShoalClient(Operations):
         except httpx2.ConnectError as error:
             await self.close()
             if fresh or call.lines is not None:
-                raise self._target.lost(error) from error
+                raise self._lost(error) from error
         except httpx2.TransportError as error:
-            raise self._target.lost(error) from error
+            raise self._lost(error) from error
         return await self.send(call)
 
     async def wait(self, job: Job) -> Job:
@@ -181,10 +168,14 @@ class AsyncShoalClient(Operations):
         lines = None if call.lines is None else _asynchronous(call.lines)
         return _reply(call, await http.request(call.method, call.path, **_content(call, lines)))
 
+    @cached_property
+    def _connecting(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
     async def _connected(self) -> httpx2.AsyncClient:
         async with self._connecting:
             if self._http is None:
-                endpoint = await asyncio.to_thread(self._target.endpoint)
+                endpoint = await asyncio.to_thread(self._endpoint)
                 transport = httpx2.AsyncHTTPTransport(uds=endpoint.socket)
                 self._http = httpx2.AsyncClient(transport=transport, **_options(endpoint))
             return self._http

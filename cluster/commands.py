@@ -87,8 +87,12 @@ def index(
 
     with _client(settings) as shoal:
         job = shoal.index([os.path.abspath(path) for path in paths], collection=collection)
-        with console.job_progress() as show:
-            job = shoal.wait(job, show)
+        try:
+            with console.job_progress() as show:
+                job = shoal.wait(job, show)
+        except KeyboardInterrupt:
+            console.err.print(f"job {job.id} goes on in the background; see `shoal status`")
+            raise
         if as_json:
             _print_json(job.model_dump())
             return

@@ -212,6 +212,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
     ours = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "OMP_NUM_THREADS": "1",  # hosts search side by side; threads of theirs would only contend
         "RAY_worker_niceness": "0",  # Ray would let everything go before a search; jobs step back
     }
     if settings.ray_address:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import logging
 import os
@@ -18,11 +17,12 @@ import ray
 
 from actors.catalog import Catalog, Manifest
 from actors.engines.registry import fingerprint
-from actors.errors import CorruptData, GatewayUnavailable, ModelMismatch, ShoalError
+from actors.errors import GatewayUnavailable, ModelMismatch, ShoalError
 from actors.index.fusion import Mode
 from actors.messages import Filter, JobState, JobStatus, SearchAnswer, SearchRequest
-from actors.process import first_answer, result_of
+from actors.process import first_answer
 from actors.storage import Storage
+from cluster import report
 from cluster.jobs import IndexJob
 from cluster.naming import Target, choose_target
 from cluster.protocol import (
@@ -31,7 +31,6 @@ from cluster.protocol import (
     IndexBody,
     IngestReply,
     Job,
-    Replica,
     SearchBody,
     SearchHit,
     SearchReply,
@@ -43,7 +42,6 @@ from cluster.upload import Upload, unpacked
 
 _log = logging.getLogger("shoal.service")
 
-_STATUS_S = 2.0
 _PATIENCE_S = 30.0
 """For calls without a deadline of their own: an actor that died is back in a few seconds."""
 _GRACE_S = 2.0
@@ -164,7 +162,7 @@ class Service:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""
-        return await asyncio.to_thread(self._collections)
+        return await asyncio.to_thread(report.collections, self._catalog)
 
     async def delete(self, collection: str) -> None:
         """Delete a collection."""
@@ -173,9 +171,12 @@ class Service:
 
     async def status(self) -> Status:
         """Return how the cluster is; an actor that does not answer is named, not waited for."""
-        named = self._actors.items()
-        replicas = await asyncio.gather(*(_replica(name, actor) for name, actor in named))
-        memory = await asyncio.to_thread(_memory)
+        replicas, collections, jobs, memory = await asyncio.gather(
+            report.replicas(self._actors),
+            self.collections(),
+            self.jobs(),
+            asyncio.to_thread(report.process_sizes),
+        )
         return Status(
             version=importlib.metadata.version("shoal"),
             root=self.settings.root_uri,
@@ -187,9 +188,9 @@ class Service:
             uptime_s=time.monotonic() - self._started,
             idle_s=self.idle_s,
             nodes=sum(node["Alive"] for node in ray.nodes()),
-            replicas=tuple(replicas),
-            collections=await self.collections(),
-            jobs=await self.jobs(),
+            replicas=replicas,
+            collections=collections,
+            jobs=jobs,
         )
 
     @property
@@ -254,25 +255,6 @@ class Service:
             message = f"{name} did not answer within {within_s:g} s; `shoal status` shows how it is"
             raise GatewayUnavailable(message, retry_after_s=_GRACE_S) from error
 
-    def _collections(self) -> tuple[Collection, ...]:
-        return tuple(map(self._collection, self._catalog.names()))
-
-    def _collection(self, name: str) -> Collection:
-        try:
-            manifest = self._catalog.get(name)
-        except CorruptData as error:
-            return Collection(name=name, problem=str(error))
-        return Collection(
-            name=name,
-            generation=manifest.generation,
-            chunks=manifest.chunks,
-            shards=len(manifest.shards),
-            segments=sum(1 for _ in manifest.segments),
-            model=str(manifest.model),
-            source=manifest.source,
-            updated_at=manifest.created_at.isoformat(timespec="seconds"),
-        )
-
 
 def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
     shares = [c.coverage for c in answer.collections]
@@ -292,24 +274,5 @@ def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
     )
 
 
-def _memory() -> list[int]:
-    """Return the proportional set size, in bytes, of this process and each that it started."""
-    me = psutil.Process()
-    sizes = []
-    for process in (me, *me.children(recursive=True)):
-        with contextlib.suppress(psutil.Error):
-            info = process.memory_full_info()
-            sizes.append(int(getattr(info, "pss", info.rss)))  # PSS is known on Linux alone
-    return sizes
-
-
 def _job(status: JobStatus) -> Job:
     return Job(**asdict(status))
-
-
-async def _replica(name: str, actor: Any) -> Replica:  # noqa: ANN401 - an untyped Ray handle
-    try:
-        return Replica(**asdict(await result_of(actor.status.remote(), _STATUS_S)))
-    except (TimeoutError, ray.exceptions.RayError) as error:
-        problem = "does not answer" if isinstance(error, TimeoutError) else "is being restarted"
-        return Replica(name=name, kind="", pid=0, rss_bytes=0, detail={}, problem=problem)

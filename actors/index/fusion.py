@@ -11,7 +11,10 @@ from actors.index.ranking import Ranking, ranked
 RRF_K = 60
 """Damps the first ranks; Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion"."""
 DENSE_WEIGHT = 1.0
-LEXICAL_WEIGHT = 1.0
+LEXICAL_WEIGHT = 3.0
+"""Mean nDCG@10 over five public sets (cookbook-docs, cookbook-code, CoSQA dev, SciFact train,
+chunking evaluation) with the built-in model: 1:1 .541, 1:2 .572, 1:3 .590, 1:4 .603, words alone
+.636. The distilled model is the weaker side yet; still more weight on words would silence it."""
 
 
 class Mode(StrEnum):

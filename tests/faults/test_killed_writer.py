@@ -57,7 +57,7 @@ def test_a_gateway_killed_in_mid_job_leaves_the_old_generation(tmp_path, folder)
 
     root = str(tmp_path / "root")
     with ShoalClient(root=root) as shoal:
-        settings = shoal._target.settings
+        settings = shoal.settings
         shoal.wait(shoal.index([folder], collection="mid"))
         for n in range(3000):
             (folder / f"f{n}.md").write_text(f"# Title {n}\n" + f"zebra{n} text\n" * 30)
