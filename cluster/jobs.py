@@ -159,7 +159,7 @@ class IndexJob:
         summary_ref, chunks = _read_block.remote(block)
         try:
             summary: BlockSummary = await unwrapped(summary_ref)
-        except WorkerCrashedError:
+        except (WorkerCrashedError, MemoryError):
             await self._after_crash(block)
             return
         if summary.chunks:
@@ -182,8 +182,8 @@ class IndexJob:
             for half in halves(block):
                 await self._block(half)
             return
-        _log.warning("the parser died of %s, which is skipped", block.files[0].path)
-        self._skipped["crashes its parser"] += 1
+        _log.warning("parsing %s took too much memory; it is skipped", block.files[0].path)
+        self._skipped["cannot be parsed"] += 1
         self._tell(files_done=self.status.files_done + 1)
 
     def _gone(self, stored: dict[str, StoredFile]) -> dict[str, StoredFile]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actors.catalog import Manifest
 from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
-from actors.memory import data_limit
+from actors.memory import data_limit, give_back
 from actors.messages import Chunk, SegmentRef
 from actors.process import step_back
 from actors.routing.place import shard_of
@@ -26,8 +26,8 @@ from cluster.ingest.walk import FoundFile
 BLOCK_BYTES = 1 << 20
 """Source bytes in a block: a second of work for one core, and a few MB on their way."""
 BLOCK_FILES = 256
-READ_BYTES = 1536 << 20
-"""What a process may hold while it reads a block: 350 MB before it starts, and ample room."""
+READ_HEADROOM_BYTES = 1 << 30
+"""What reading a block may take: 1 MB of files, and syntax trees of some fifty times that."""
 SEGMENT_ROWS = 1 << 15
 """Chunks in a segment: what waits in Ray's shared memory until it is written, about 80 MB."""
 
@@ -138,7 +138,7 @@ def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
     the process is capped meanwhile: it dies in place of the machine.
     """
     step_back()
-    with data_limit(READ_BYTES):
+    with data_limit(READ_HEADROOM_BYTES):
         return _read_block(block)
 
 
@@ -183,7 +183,10 @@ def write_blocks(
     """
     step_back()
     half = len(parts) // 2
-    return write_segment(Storage(root), collection, parts[:half], parts[half:])  # type: ignore[arg-type]
+    try:
+        return write_segment(Storage(root), collection, parts[:half], parts[half:])  # type: ignore[arg-type]
+    finally:
+        give_back()
 
 
 def bury_files(
