@@ -3,7 +3,7 @@
 # Arguments are names of benchmarks; without any, all run: bench/run.sh query mcp_start
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- index_stdlib query mcp_start
+[ $# -gt 0 ] || set -- index_stdlib query hop mcp_start
 
 .venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-bench
 .venv/bin/uv pip install --quiet --python .venv-bench/bin/python -r bench/peers.txt
