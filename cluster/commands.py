@@ -278,7 +278,7 @@ def _report(error: Exception) -> int:
     said = getattr(error, "format_message", lambda: str(error))() or type(error).__name__
     known = isinstance(error, (TyperException, ShoalError))
     hint = "" if known else f" ({type(error).__name__}; --debug shows where)"
-    print(f"error: {said}{hint}", file=sys.stderr)
+    sys.stderr.write(f"error: {said}{hint}\n")
     misuse = isinstance(error, (TyperException, InvalidRequest))
     return MISUSE if misuse else FAILED
 

@@ -1,9 +1,6 @@
-"""Shared by all tests: one real gateway with its own Ray, a small project, prepared data."""
+"""Shared by all tests: one real gateway with its own Ray, and a small project."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import pytest
 from waiting import runs, until
@@ -11,18 +8,6 @@ from waiting import runs, until
 from cluster import daemon
 from cluster.client import ShoalClient
 from cluster.settings import Settings
-
-PROJECT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """Return the folder of prepared data; its absence is a skip here and a failure in CI."""
-    folder = Path(os.environ.get("SHOAL_SHARED", PROJECT.parent / "shared"))
-    if not folder.is_dir():
-        message = f"{folder} is not there; set SHOAL_SHARED to the prepared data"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL
@@ -49,7 +50,7 @@ def weigh_query(query: str, generations: Sequence[Generation]) -> WeightedTerms:
 
 
 class Corpora:
-    """Opens generations and keeps the newest of each collection at hand.
+    """Opens generations and keeps the newest of each collection at hand; several threads may ask.
 
     Args:
         storage: The root.
@@ -60,7 +61,8 @@ class Corpora:
         self._catalog = Catalog(storage)
         self._open: dict[str, Generation] = {}
         self._seen: dict[str, float] = {}
-        self._names: tuple[float, list[str]] = (0.0, [])
+        self._names: tuple[float, list[str]] = (float("-inf"), [])
+        self._looking = Lock()
 
     def names(self) -> list[str]:
         """Return the names of all collections."""
@@ -80,22 +82,27 @@ class Corpora:
         known = self._open.get(collection)
         if known and time.monotonic() - self._seen[collection] < _FRESH_S:
             return known
-        manifest = self._catalog.get(collection)
-        if known is None or known.manifest != manifest:
-            known = self._opened(manifest)
-        self._open[collection] = known
-        self._seen[collection] = time.monotonic()
-        return known
+        with self._looking:
+            asked_at = time.monotonic()  # what is published from here on may not be seen
+            manifest = self._catalog.get(collection)
+            known = self._open.get(collection)
+            if known is None or known.manifest != manifest:
+                known = self._opened(manifest)
+            self._seen[collection] = asked_at
+            self._open[collection] = known
+            return known
 
     def forget(self) -> None:
         """Look at storage again before the next answer."""
-        self._seen = dict.fromkeys(self._seen, float("-inf"))
-        self._names = (float("-inf"), [])
+        with self._looking:
+            self._seen = dict.fromkeys(self._seen, float("-inf"))
+            self._names = (float("-inf"), [])
 
     def reopen(self) -> None:
         """Open the newest generation of every collection; leave out what cannot be read."""
         there = self.names()
-        self._open = {name: g for name, g in self._open.items() if name in there}
+        with self._looking:
+            self._open = {name: g for name, g in self._open.items() if name in there}
         for name in there:
             with contextlib.suppress(ShoalError):
                 self.get(name)
