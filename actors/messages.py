@@ -229,6 +229,7 @@ class JobStatus:
         phase: What it is doing, for people.
         files_done: Files read, embedded and written, or found unchanged.
         files_total: Files found.
+        files_changed: Those that are new or changed.
         files_unchanged: Those whose content is indexed already.
         files_removed: Files of the collection that are gone.
         chunks: Chunks written.
@@ -245,6 +246,7 @@ class JobStatus:
     phase: str = "waiting"
     files_done: int = 0
     files_total: int = 0
+    files_changed: int = 0
     files_unchanged: int = 0
     files_removed: int = 0
     chunks: int = 0

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from actors.errors import InvalidRequest, ShoalError
@@ -59,8 +60,7 @@ def command(run: Callable[..., None]) -> Callable[..., None]:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
         logging.getLogger("shoal").setLevel(logging.DEBUG if debug else logging.WARNING)
         given = {"root": root, "url": url}
-        settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-        run(settings, *args, **kwargs)
+        run(_settings({k: v for k, v in given.items() if v is not None}), *args, **kwargs)
 
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -281,6 +281,17 @@ def _report(error: Exception) -> int:
     sys.stderr.write(f"error: {said}{hint}\n")
     misuse = isinstance(error, (TyperException, InvalidRequest))
     return MISUSE if misuse else FAILED
+
+
+def _settings(given: dict[str, str]) -> Settings:
+    """Return the settings; InvalidRequest names the variable that is wrong."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(map(str, first["loc"])).upper()
+        message = f"SHOAL_{name} is {first['input']!r}: {first['msg']}; see `shoal config`"
+        raise InvalidRequest(message) from error
 
 
 def _client(settings: Settings) -> ShoalClient:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.protocol import Collection, Job, SearchHit, SearchReply, Status
+from cluster.visible import one_line, visible
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -70,10 +71,9 @@ def show_answer(answer: SearchReply, limit_lines: bool) -> None:
 
 def show_job(job: Job, memory_bytes: int, processes: int) -> None:
     """Print what an indexing job did and what it cost."""
-    new = job.files_done - job.files_unchanged - sum(job.skipped.values())
     out.print(
         f"{job.collection}: generation {job.generation}, {job.files_total} files found "
-        f"({max(new, 0)} new or changed, {job.files_unchanged} unchanged, "
+        f"({job.files_changed} new or changed, {job.files_unchanged} unchanged, "
         f"{job.files_removed} removed), "
         f"{job.chunks} chunks written in {job.seconds:.1f} s; "
         f"{memory_bytes / _MB:.0f} MB in {processes} processes",
@@ -117,11 +117,11 @@ def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:
     place = Text()
     if several:
         place.append(f"{hit.collection}: ", "dim")
-    place.append(f"{hit.path}:{hit.start_line}-{hit.end_line}", "bold cyan")
-    place.append(f"  {hit.symbol}" if hit.symbol else "", "green")
+    place.append(f"{one_line(hit.path)}:{hit.start_line}-{hit.end_line}", "bold cyan")
+    place.append(f"  {one_line(hit.symbol)}" if hit.symbol else "", "green")
     place.append(f"  {hit.score:.4f}", "dim")
     out.print(place)
-    lines = hit.text.split("\n")
+    lines = visible(hit.text).split("\n")
     shown = lines[:_SNIPPET_LINES] if limit_lines else lines
     for line in shown:
         out.print(Text(f"    {line}"))

@@ -172,6 +172,7 @@ class IndexJob:
         now = self.status
         self._tell(
             files_done=now.files_done + len(block.files),
+            files_changed=now.files_changed + len(summary.changed),
             files_unchanged=now.files_unchanged + len(summary.unchanged),
             chunks=now.chunks + summary.chunks,
         )

@@ -131,6 +131,7 @@ class Job(Message):
     phase: str
     files_done: int
     files_total: int
+    files_changed: int
     files_unchanged: int
     files_removed: int
     chunks: int

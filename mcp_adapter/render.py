@@ -46,7 +46,10 @@ def index_text(answer: IndexAnswer) -> str:
 def job_text(job: Job) -> str:
     """Return how far a job is and what to do next."""
     done = f"{job.files_done} of {job.files_total} files"
-    more = f"{job.files_unchanged} unchanged, {job.files_removed} removed, {job.chunks} chunks"
+    more = (
+        f"{job.files_changed} new or changed, {job.files_unchanged} unchanged, "
+        f"{job.files_removed} removed, {job.chunks} chunks"
+    )
     lines = [
         f"Job {job.id}, collection {job.collection}: {job.state} ({job.phase}), {done}, {more}, "
         f"generation {job.generation}, {job.seconds:.1f} s"

@@ -140,6 +140,22 @@ def test_debug_shows_where_it_failed(run):
     assert "Traceback" in run("delete", "nowhere", "--debug").stderr
 
 
+def test_a_setting_that_cannot_be_is_named(run):
+    done = run("status", env={**os.environ, "SHOAL_SHARDS": "0"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: SHOAL_SHARDS is '0': ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_hit_cannot_command_the_terminal(run, folder):
+    (folder / "src" / "new\nline.md").write_text("\x1b[31m zebra\x07\n")
+    run("index", folder, "--collection", "terminal")
+    done = run("search", "zebra", "--collection", "terminal", "--mode", "lexical")
+    assert done.stdout.splitlines()[0].startswith("src/new line.md:1-1")
+    assert "\x1b" not in done.stdout
+    assert "zebra" in done.stdout
+
+
 def test_an_unknown_model_is_refused_with_those_there_are(tmp_path):
     done = run_shoal(
         "up", "--root", str(tmp_path), env={**os.environ, "SHOAL_MODEL": "static:/no/such/model"}

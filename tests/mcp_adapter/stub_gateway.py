@@ -55,6 +55,7 @@ def a_job(**other: Any) -> Job:
         "phase": "reading and embedding",
         "files_done": 120,
         "files_total": 400,
+        "files_changed": 0,
         "files_unchanged": 3,
         "files_removed": 1,
         "chunks": 900,
