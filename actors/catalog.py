@@ -144,17 +144,17 @@ class Catalog:
         The grace period protects a writer that has not published yet.
         """
         folder = f"collections/{collection}"
-        named = self._named(collection)
-        orphans = [
-            f"{folder}/{part}/{name}"
+        there = [
+            (f"{folder}/{part}/{name}", name)
             for part in ("segments", "tombstones")
             for name in self._storage.names(f"{folder}/{part}")
-            if name not in named
         ]
-        old = [orphan for orphan in orphans if self._untouched(orphan, grace)]
-        for orphan in old:
+        old = [(path, name) for path, name in there if self._untouched(path, grace)]
+        named = self._named(collection)  # last: what was published meanwhile is named in it
+        orphans = [path for path, name in old if name not in named]
+        for orphan in orphans:
             self._storage.delete(orphan)
-        return old
+        return orphans
 
     def _is_there(self, collection: str) -> bool:
         """Tell whether a collection is to be listed; a damaged one is, so that it is not hidden."""

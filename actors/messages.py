@@ -168,12 +168,14 @@ class Coverage:
         generation: The generation that was searched.
         coverage: Shards that answered over all of its shards.
         problem: Why that is less than 1, or "".
+        shards: How many shards it has.
     """
 
     name: str
     generation: int
     coverage: float
     problem: str = ""
+    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True)

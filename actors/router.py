@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections import Counter
@@ -83,13 +82,12 @@ class Router:
             watch.timed("embed", self._vector(request, watch)),
         )
         answers = await watch.timed("shards", self._scatter(plan, vector, request, watch))
-        hits = await watch.timed("merge", self._hits(request, answers, watch))
+        hits, answers = await watch.timed("merge", self._hits(request, answers, watch))
         self._answers["complete" if all(a.answer for a in answers) else "partial"] += 1
         return SearchAnswer(hits, (*plan.left_out, *_coverage(answers)), watch.timings_ms(answers))
 
     async def refresh(self) -> frozenset[str]:
         """See what was published; return the segments that searches use now."""
-        self._corpora.forget()
         await asyncio.to_thread(self._corpora.reopen)
         return self._corpora.segments()
 
@@ -147,18 +145,21 @@ class Router:
 
     async def _hits(
         self, request: SearchRequest, asked: Sequence[_Asked], watch: _Watch
-    ) -> tuple[Hit, ...]:
+    ) -> tuple[tuple[Hit, ...], list[_Asked]]:
+        """Return the hits, and the shards with those that failed to give their text."""
         answered = [(a, a.answer) for a in asked if a.answer]
         best = best_of(request.mode, [answer for _, answer in answered], request.limit)
         known = {
             i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()
         }
-        known.update(await _texts(best, known, answered, request.context, watch))
-        return tuple(
+        late, failed = await _texts(best, known, answered, request.context, watch)
+        known.update(late)
+        hits = tuple(
             Hit(known[i][0], i, score, known[i][1])
             for i, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True)
             if i in known
         )
+        return hits, [failed.get(a.shard, a) for a in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +172,12 @@ class _Asked:
     problem: str = ""
 
     async def fetch(self, ids: NDArray[np.uint64], context: int, watch: _Watch) -> dict[int, Chunk]:
-        """Return the text of chunks of this shard, or nothing where time runs out."""
+        """Return the text of chunks of this shard."""
         shard = self.shard
-        with contextlib.suppress(TimeoutError):
-            found: dict[int, Chunk] = await first_answer(
-                self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch.left_s
-            )
-            return found
-        return {}
+        found: dict[int, Chunk] = await first_answer(
+            self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch.left_s
+        )
+        return found
 
 
 class _Watch:
@@ -213,12 +212,16 @@ async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Wat
         (answer,) = await first_answer(
             hosts, lambda host: host.search.remote(shard, (query,)), watch.left_s
         )
-    except TimeoutError:
-        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
     except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
-        said = str(error) if isinstance(error, ShoalError) else repr(error)
-        return _Asked(shard, hosts, None, f"shard {shard.shard}: {said}")
+        return _failed(shard, hosts, error)
     return _Asked(shard, hosts, answer)
+
+
+def _failed(shard: ShardRef, hosts: list[str], error: Exception) -> _Asked:
+    if isinstance(error, TimeoutError):
+        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
+    said = str(error) if isinstance(error, ShoalError) else repr(error)
+    return _Asked(shard, hosts, None, f"shard {shard.shard}: {said}")
 
 
 async def _texts(
@@ -227,16 +230,25 @@ async def _texts(
     answered: Sequence[tuple[_Asked, ShardAnswer]],
     context: int,
     watch: _Watch,
-) -> dict[int, tuple[str, Chunk]]:
-    """Fetch the text of hits that their shard did not expect to be among the best."""
+) -> tuple[dict[int, tuple[str, Chunk]], dict[ShardRef, _Asked]]:
+    """Fetch the text of hits that their shard did not expect to be among the best.
+
+    Returns:
+        What came, and the shards from which it did not.
+    """
     missing = best.ids[~np.isin(best.ids, np.fromiter(known, np.uint64, len(known)))]
-    found = {}
+    found, failed = {}, {}
     for asked, answer in answered if len(missing) else ():
         here = np.intersect1d(missing, np.concatenate((answer.dense.ids, answer.lexical.ids)))
-        if len(here):
+        if len(here) == 0:
+            continue
+        try:
             chunks = await asked.fetch(here, context, watch)
+        except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
+            failed[asked.shard] = _failed(asked.shard, asked.hosts, error)
+        else:
             found.update({i: (asked.shard.collection, chunk) for i, chunk in chunks.items()})
-    return found
+    return found, failed
 
 
 def _coverage(asked: Sequence[_Asked]) -> tuple[Coverage, ...]:
@@ -248,6 +260,7 @@ def _coverage(asked: Sequence[_Asked]) -> tuple[Coverage, ...]:
             generation,
             answered[name, generation] / count,
             "; ".join(a.problem for a in asked if a.problem and a.shard.collection == name),
+            count,
         )
         for (name, generation), count in shards.items()
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from actors.index.fusion import Mode, answer_of
 from actors.index.ranking import merge
 from actors.index.segment import Segment, read_tombstones
+from actors.memory import give_back
 from actors.messages import ActorStatus, Chunk, SegmentRef, ShardAnswer, ShardQuery, ShardRef
 from actors.process import answers_always, status_of
 from actors.storage import Storage
@@ -60,6 +61,7 @@ class ShardHost:
             for key in set(self._segments) - collection_segments:
                 del self._segments[key]
             self._live.clear()
+        give_back()
 
     @answers_always
     def configuration(self) -> HostConfig:

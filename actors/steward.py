@@ -21,8 +21,9 @@ from actors.storage import Storage
 
 _log = logging.getLogger("shoal.steward")
 
-_ORPHAN_GRACE = timedelta(hours=1)
+_ORPHAN_GRACE = timedelta(hours=24)
 """Longer than any writer needs between its first segment and its manifest."""
+_ANNOUNCE_S = 20.0
 _CLEAN_EVERY_S = 600.0
 _REMEMBERED_JOBS = 1000
 
@@ -43,7 +44,8 @@ class Steward:
 
     def __init__(self, config: StewardConfig) -> None:
         self._config = config
-        self._catalog = Catalog(Storage(config.root))
+        self._storage = Storage(config.root)
+        self._catalog = Catalog(self._storage)
         self._jobs: OrderedDict[str, JobStatus] = OrderedDict()
         self._reporting = threading.Lock()
         self._stop = threading.Event()
@@ -59,9 +61,11 @@ class Steward:
 
     def published(self) -> None:
         """Make every router see the newest generations, and hosts close what none of them uses."""
-        used = ray.get([router.refresh.remote() for router in self._routers])
+        refreshed = [router.refresh.remote() for router in self._routers]
+        used = ray.get(refreshed, timeout=_ANNOUNCE_S)
         segments = frozenset().union(*used)
-        ray.get([host.keep_only.remote(segments) for host in self._hosts])
+        closing = [host.keep_only.remote(segments) for host in self._hosts]
+        ray.get(closing, timeout=_ANNOUNCE_S)
 
     @answers_always
     def report(self, job: JobStatus) -> None:
@@ -99,7 +103,7 @@ class Steward:
     def clean(self) -> list[str]:
         """Remove what killed writers left behind; return what was removed."""
         removed = []
-        for collection in self._catalog.names():
+        for collection in self._storage.names("collections"):
             try:
                 removed += self._catalog.remove_orphans(collection, _ORPHAN_GRACE)
             except ShoalError as error:
@@ -108,5 +112,8 @@ class Steward:
 
     def _clean_now_and_then(self) -> None:
         while not self._stop.wait(_CLEAN_EVERY_S):
-            for name in self.clean():
-                _log.info("removed the orphan %s", name)
+            try:
+                for name in self.clean():
+                    _log.info("removed the orphan %s", name)
+            except Exception:  # noqa: BLE001 - the next round may fare better, and must come
+                _log.exception("clean-up failed")

@@ -131,11 +131,13 @@ class AsyncShoalClient(_Client):
 
     async def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
-        fresh = self._http is None
+        http = self._http
+        fresh = http is None
         try:
             return await self._send(call)
         except httpx2.ConnectError as error:
-            await self.close()
+            if self._http is http or fresh:  # else another call has found the new gateway already
+                await self.close()
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
         except httpx2.TransportError as error:

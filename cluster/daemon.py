@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -139,7 +140,7 @@ def find_or_start(settings: Settings, on_phase: OnPhase = silent) -> Endpoint:
     if found is None:
         try:
             with FileLock(rooms.lock, timeout=_START_S):
-                found = _answering(rooms) or _start(rooms, settings, on_phase)
+                found = _settled(rooms, on_phase) or _start(rooms, settings, on_phase)
         except Timeout as error:
             message = f"another process has been starting the gateway for long; see {rooms.log}"
             raise GatewayUnavailable(message) from error
@@ -158,18 +159,32 @@ def stop(settings: Settings) -> bool:
     process = running.process if running else None
     if process is None:
         return False
-    family = [process, *process.children(recursive=True)]
-    process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=_STOP_S)
-    for survivor in alive:
-        survivor.kill()
-    psutil.wait_procs(alive, timeout=_STOP_S)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ends by itself just now
+        family = [process, *process.children(recursive=True)]
+        process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=_STOP_S)
+        for survivor in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                survivor.kill()
+        psutil.wait_procs(alive, timeout=_STOP_S)
     return True
 
 
 def _answering(rooms: Rooms) -> Running | None:
     running = rooms.read()
     return running if running and _phase(running.endpoint) == "ready" else None
+
+
+def _settled(rooms: Rooms, on_phase: OnPhase) -> Running | None:
+    """Wait for a gateway that is starting to be ready, or for one that is ending to be gone."""
+    give_up = time.monotonic() + _START_S
+    while (running := rooms.read()) and time.monotonic() < give_up:
+        phase = _phase(running.endpoint)
+        if phase == "ready":
+            return running
+        on_phase(phase or "waiting for the last gateway to end")
+        time.sleep(_POLL_S)
+    return None
 
 
 def _check(running: Running, settings: Settings) -> None:

@@ -238,7 +238,12 @@ async def _windowed(work: Iterable[Awaitable[None]]) -> None:
         pending |= {asyncio.ensure_future(w) for w in islice(remaining, _WINDOW - len(pending))}
         if not pending:
             return
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            for unfinished in pending:
+                unfinished.cancel()
+            raise
         failed = next((f.exception() for f in done if f.exception()), None)
         if failed:
             await asyncio.gather(*pending, return_exceptions=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -145,7 +146,7 @@ class Operations:
     @staticmethod
     def job(job_id: str) -> Call[Job]:
         """Return how far a job is."""
-        return Call("GET", f"/v1/jobs/{job_id}", TypeAdapter(Job))
+        return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", TypeAdapter(Job))
 
     @Operation
     @staticmethod
@@ -163,7 +164,7 @@ class Operations:
     @staticmethod
     def delete(collection: str) -> Call[None]:
         """Delete a collection."""
-        return Call("DELETE", f"/v1/collections/{collection}", TypeAdapter(None))
+        return Call("DELETE", f"/v1/collections/{quote(collection, safe='')}", TypeAdapter(None))
 
     @Operation
     @staticmethod

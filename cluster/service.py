@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -42,6 +43,8 @@ from cluster.upload import Upload, unpacked
 
 _log = logging.getLogger("shoal.service")
 
+_STOP_S = 3.0
+_STATUS_S = 2.0
 _PATIENCE_S = 30.0
 """For calls without a deadline of their own: an actor that died is back in a few seconds."""
 _GRACE_S = 2.0
@@ -64,6 +67,7 @@ class Service:
         self._attached: dict[str, Any] = {}
         self._jobs: dict[str, IndexJob] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._requests = 0
         self._started = time.monotonic()
         self._used = time.monotonic()
 
@@ -83,19 +87,32 @@ class Service:
     async def stop(self) -> None:
         """End running jobs, which leaves their collections as they were, and leave the cluster."""
         self.phase = "stopping"
-        for task in self._running.values():
+        running = list(self._running.values())
+        for task in running:
             task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_STOP_S)
         await asyncio.to_thread(detach)
 
     @property
     def idle_s(self) -> float:
         """Seconds since somebody last asked for something; 0 while a job runs, or it starts."""
-        busy = self._jobs or self.phase != "ready"
+        busy = self._jobs or self._requests or self.phase != "ready"
         return 0.0 if busy else time.monotonic() - self._used
 
     def touch(self) -> None:
         """Note that the gateway is in use."""
         self._used = time.monotonic()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Note that a request is under way while the block lasts."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self.touch()
 
     async def search(self, body: SearchBody) -> SearchReply:
         """Search; see `ShoalClient.search`."""
@@ -174,7 +191,7 @@ class Service:
         replicas, collections, jobs, memory = await asyncio.gather(
             report.replicas(self._actors),
             self.collections(),
-            self.jobs(),
+            self._known_jobs(),
             asyncio.to_thread(report.process_sizes),
         )
         return Status(
@@ -225,13 +242,31 @@ class Service:
             job.status = replace(
                 job.status, state=JobState.FAILED, error=str(error), error_kind=kind
             )
+        except asyncio.CancelledError:
+            job.status = replace(
+                job.status,
+                state=JobState.FAILED,
+                error="the gateway ended; the collection is as it was, run this again",
+            )
         finally:
-            await self._ask(STEWARD, lambda steward: steward.report.remote(job.status))
+            with contextlib.suppress(GatewayUnavailable):
+                await self._ask(STEWARD, lambda steward: steward.report.remote(job.status))
             del self._jobs[job.status.id], self._running[job.status.id]
             self.touch()
 
     async def _published(self) -> None:
-        await self._ask(STEWARD, lambda steward: steward.published.remote())
+        """Let searches see at once what is there now; they would find out within a second."""
+        try:
+            await self._ask(STEWARD, lambda steward: steward.published.remote())
+        except GatewayUnavailable as error:
+            _log.warning("a publication was not announced: %s", error)
+
+    async def _known_jobs(self) -> tuple[Job, ...]:
+        """Return all jobs, or those under way where the steward is away."""
+        try:
+            return await asyncio.wait_for(self.jobs(), _STATUS_S)
+        except (TimeoutError, GatewayUnavailable):
+            return tuple(_job(job.status) for job in self._jobs.values())
 
     def _report(self, status: JobStatus) -> None:
         """Let the steward know; the next report comes soon, so none is waited for."""
@@ -257,7 +292,7 @@ class Service:
 
 
 def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
-    shares = [c.coverage for c in answer.collections]
+    parts = answer.collections
     return SearchReply(
         hits=tuple(
             SearchHit(
@@ -268,8 +303,13 @@ def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
             )
             for hit in answer.hits
         ),
-        coverage=sum(shares) / len(shares),
-        collections=tuple(CollectionCoverage(**asdict(c)) for c in answer.collections),
+        coverage=sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts),
+        collections=tuple(
+            CollectionCoverage(
+                name=c.name, generation=c.generation, coverage=c.coverage, problem=c.problem
+            )
+            for c in parts
+        ),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import ray
 
 from actors.embedder import embedder_config
 from actors.engines.registry import fingerprint
+from actors.errors import GatewayUnavailable
 from actors.process import NAMESPACE, Config, find_or_make
 from actors.router import RouterConfig
 from actors.shard_host import HostConfig
@@ -35,6 +37,7 @@ def attach(settings: Settings, on_phase: Callable[[str], None]) -> dict[str, Any
     _init(settings)
     on_phase("starting actors")
     config = steward_config(settings)
+    _refuse_another_root(config)
     steward = find_or_make(Steward, config)
     ray.get(steward.ready.remote(), timeout=_READY_S)
 
@@ -46,6 +49,16 @@ def attach(settings: Settings, on_phase: Callable[[str], None]) -> dict[str, Any
 def detach() -> None:
     """Leave the cluster; one that was started here ends, with everything in it."""
     ray.shutdown()
+
+
+def _refuse_another_root(config: StewardConfig) -> None:
+    """Raise where the cluster's actors serve another root: they would be taken over."""
+    with contextlib.suppress(ValueError):  # no steward yet
+        steward = ray.get_actor(config.name, namespace=NAMESPACE)
+        served = ray.get(steward.configuration.remote(), timeout=_READY_S).root
+        if served != config.root:
+            message = f"this Ray cluster serves the root {served}; use that, or another cluster"
+            raise GatewayUnavailable(message)
 
 
 def steward_config(settings: Settings) -> StewardConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL, Fingerprint
 from actors.errors import InvalidRequest, ModelMismatch
-from actors.messages import Chunk
+from actors.messages import Chunk, SegmentRef
 from actors.process import unwrapped
 from actors.routing.place import shard_of
 from actors.storage import Storage
@@ -56,6 +57,12 @@ class Upload:
         self._model = model
         self._embed = embed
         self._found = self._catalog.find(collection)
+        if self._found and self._found.source:
+            message = (
+                f"collection {collection!r} mirrors {self._found.source}, and chunks handed in "
+                "would go with its next indexing; take another collection"
+            )
+            raise InvalidRequest(message)
         self._base = self._found or self._catalog.new(collection, model, shards, "")
         self._writer = SegmentWriter(storage, collection)
         self._waiting: dict[int, list[IngestChunk]] = {}
@@ -89,6 +96,9 @@ class Upload:
             message = "no chunks were given; send at least one"
             raise InvalidRequest(message)
         written = await self._writer.finish()
+        return await asyncio.to_thread(self._publish, written, writer)
+
+    def _publish(self, written: dict[int, list[SegmentRef]], writer: str) -> Manifest:
         stored = stored_files(self._storage, self._base)
         gone = [file for path, file in stored.items() if path in self._paths]
         buried = bury_files(self._storage, self._base, gone)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +18,6 @@ from actors.errors import (
     InvalidRequest,
     LimitExceeded,
     ShoalError,
-    Unauthorized,
 )
 from cluster.protocol import (
     Collection,
@@ -27,16 +25,15 @@ from cluster.protocol import (
     IndexBody,
     IngestReply,
     Job,
-    Problem,
     SearchBody,
     SearchReply,
     Status,
 )
 from cluster.service import Service
+from mcp_adapter.door import Door, problem_response
 
 _log = logging.getLogger("shoal.app")
 
-_MAX_BODY_BYTES = 8 << 20
 _MAX_LINE_CHARS = 1 << 20
 """A chunk of the largest text with a vector of 16,384 dimensions takes about a quarter."""
 
@@ -57,8 +54,9 @@ def create_app(service: Service, token: str, end: Callable[[], None]) -> FastAPI
         starting.cancel()
         await service.stop()
 
-    app = FastAPI(title="Shoal", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.service, app.state.token, app.state.end = service, token, end
+    app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None)
+    app.add_middleware(Door, service=service, token=token)
+    app.state.service, app.state.end = service, end
     app.add_exception_handler(ShoalError, _shoal_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unexpected)
@@ -78,30 +76,8 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
 
 
 def _service(request: Request) -> Service:
-    """Return the service of a request that may use it.
-
-    Raises:
-        Unauthorized: It bears no token, or another one.
-        LimitExceeded: Its body is too large.
-    """
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), request.app.state.token.encode()):
-        message = "the bearer token is missing or wrong; set SHOAL_TOKEN to the gateway's"
-        raise Unauthorized(message)
-    if request.url.path != "/v1/ingest":
-        _check_size(request)
     service: Service = request.app.state.service
-    service.touch()
     return service
-
-
-def _check_size(request: Request) -> None:
-    if "transfer-encoding" in request.headers:
-        message = "send this request with a Content-Length; only /v1/ingest takes a stream"
-        raise InvalidRequest(message)
-    if int(request.headers.get("content-length", 0)) > _MAX_BODY_BYTES:
-        message = f"the request is over {_MAX_BODY_BYTES >> 20} MiB; send less at a time"
-        raise LimitExceeded(message)
 
 
 _Service = Annotated[Service, Depends(_service)]
@@ -188,37 +164,29 @@ async def _lines(stream: AsyncIterator[bytes]) -> AsyncIterator[str]:
         if len(rest) > _MAX_LINE_CHARS:
             message = f"a line is over {_MAX_LINE_CHARS} characters; cut the chunk"
             raise LimitExceeded(message)
-    yield rest
+    yield rest + _decoded(decoder, b"", final=True)
 
 
-def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes) -> str:
+def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, final: bool = False) -> str:
     try:
-        return decoder.decode(piece)
+        return decoder.decode(piece, final)
     except UnicodeDecodeError as error:
         message = f"the request is not UTF-8 ({error.reason})"
         raise InvalidRequest(message) from error
 
 
-def _problem(error: ShoalError) -> JSONResponse:
-    kind = type(error).__name__
-    body = Problem(error=kind, message=str(error), retry_after_s=error.retry_after_s)
-    retry = error.retry_after_s
-    headers = {} if retry is None else {"Retry-After": str(max(1, round(retry)))}
-    return JSONResponse(body.model_dump(), error.status, headers)
-
-
 async def _shoal_error(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(error if isinstance(error, ShoalError) else ShoalError(str(error)))
+    return problem_response(error if isinstance(error, ShoalError) else ShoalError(str(error)))
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
     reason = str(first.get("msg", error)).removeprefix("Value error, ")
-    return _problem(InvalidRequest(f"{where}: {reason}" if where else reason))
+    return problem_response(InvalidRequest(f"{where}: {reason}" if where else reason))
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     _log.exception("unexpected error", exc_info=error)
     message = f"the gateway failed unexpectedly ({type(error).__name__}); its log says more"
-    return _problem(GatewayUnavailable(message))
+    return problem_response(GatewayUnavailable(message))

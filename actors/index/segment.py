@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import pathspec
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from actors.errors import CorruptData
+from actors.errors import CorruptData, InvalidRequest
 from actors.index.dense import ExactDense
 from actors.index.lexical import LexicalIndex
 from actors.index.ranking import Ranking
@@ -59,6 +59,18 @@ class Tombstones:
 
 
 NO_TOMBSTONES = Tombstones(np.empty(0, np.uint32), np.empty(0, np.int32), np.empty(0, np.int32))
+
+
+def check_globs(globs: tuple[str, ...]) -> None:
+    """Raise InvalidRequest where a path glob is none, or excludes: a path passes if any fits."""
+    for glob in globs:
+        try:
+            sign = pathspec.PathSpec.from_lines("gitignore", [glob]).patterns[0].include
+        except (ValueError, IndexError):
+            sign = None
+        if not sign:
+            message = f"the path filter {glob!r} is no glob that admits paths; take one as 'src/'"
+            raise InvalidRequest(message)
 
 
 def read_tombstones(storage: Storage, collection: str, ref: SegmentRef) -> Tombstones:
@@ -111,7 +123,7 @@ class Segment:
             self.lexical = LexicalIndex(storage.folder(f"{folder}/lexical"), self.ids)
         except (OSError, ValueError) as error:
             raise _damaged(folder, storage, error) from error
-        self._filtered = lru_cache(_CACHED_FILTERS)(self._matching)
+        self._filtered: dict[Filter, NDArray[np.bool_]] = {}
 
     def search(
         self, query: ShardQuery, live: NDArray[np.bool_] | None
@@ -164,7 +176,11 @@ class Segment:
     def _allowed(self, wanted: Filter, live: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         if wanted == Filter():
             return live
-        matching = self._filtered(wanted)
+        matching = self._filtered.get(wanted)
+        if matching is None:
+            if len(self._filtered) >= _CACHED_FILTERS:
+                self._filtered.clear()
+            matching = self._filtered[wanted] = self._matching(wanted)
         return matching if live is None else matching & live
 
     def _matching(self, wanted: Filter) -> NDArray[np.bool_]:
@@ -203,17 +219,22 @@ class Segment:
 
 def _widened(chunk: Chunk, around: list[Chunk], context: int) -> Chunk:
     """Return the chunk with up to `context` lines of its neighbours on either side."""
-    if not context:
+    if not context or not _has_own_lines(chunk):
         return chunk
     lines: dict[int, str] = {}
-    for part in around:
+    for part in (*filter(_has_own_lines, around), chunk):
         numbers = range(part.start_line, part.end_line + 1)
-        lines.update(zip(numbers, part.text.split("\n"), strict=False))
+        lines.update(zip(numbers, part.text.split("\n"), strict=True))
     start = max(min(lines), chunk.start_line - context)
     end = min(max(lines), chunk.end_line + context)
     # Between chunks there are only blank lines.
     text = "\n".join(lines.get(number, "") for number in range(start, end + 1))
     return replace(chunk, start_line=start, end_line=end, text=text)
+
+
+def _has_own_lines(chunk: Chunk) -> bool:
+    """Tell whether the text is that of its lines; a chunk that was handed in may say otherwise."""
+    return chunk.text.count("\n") == chunk.end_line - chunk.start_line
 
 
 def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from actors.engines.base import EXTERNAL
 from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError
 from actors.index.fusion import Mode
 from actors.index.lexical import TermStatistics, WeightedTerms, weigh
-from actors.index.segment import Tombstones, read_tombstones, segment_folder
+from actors.index.segment import Tombstones, check_globs, read_tombstones, segment_folder
 from actors.index.tokens import terms
 from actors.messages import Coverage, SearchRequest
 from actors.storage import Storage
@@ -67,10 +67,13 @@ class Corpora:
     def names(self) -> list[str]:
         """Return the names of all collections."""
         listed_at, names = self._names
-        if time.monotonic() - listed_at > _FRESH_S:
+        if time.monotonic() - listed_at <= _FRESH_S:
+            return names
+        with self._looking:
+            asked_at = time.monotonic()
             names = self._catalog.names()
-            self._names = (time.monotonic(), names)
-        return names
+            self._names = (asked_at, names)
+            return names
 
     def get(self, collection: str) -> Generation:
         """Return the newest generation of a collection.
@@ -92,14 +95,14 @@ class Corpora:
             self._open[collection] = known
             return known
 
-    def forget(self) -> None:
-        """Look at storage again before the next answer."""
+    def _forget(self) -> None:
         with self._looking:
             self._seen = dict.fromkeys(self._seen, float("-inf"))
             self._names = (float("-inf"), [])
 
     def reopen(self) -> None:
-        """Open the newest generation of every collection; leave out what cannot be read."""
+        """Look at storage again and open the newest of every collection that can be read."""
+        self._forget()
         there = self.names()
         with self._looking:
             self._open = {name: g for name, g in self._open.items() if name in there}
@@ -148,8 +151,9 @@ def make_plan(corpora: Corpora, model: str, request: SearchRequest) -> Plan:
     A collection that was asked for by name and cannot be searched is an error. Where all are
     searched, it is left out and named, unless nothing else is there.
     """
+    check_globs(request.filter.paths)
     usable, left_out, first_error = [], [], None
-    for name in request.collections or corpora.names():
+    for name in dict.fromkeys(request.collections) or corpora.names():
         try:
             generation = corpora.get(name)
             _check(generation.manifest, model, request)

@@ -94,6 +94,8 @@ def test_a_collection_of_another_model_says_what_to_do(shoal, gateway, folder):
         ({"query": "x" * 1_000_000}, "query: String should have at most"),
         ({"query": ""}, "the query is empty"),
         ({"query": "x", "mode": "psychic"}, "mode"),
+        ({"query": "x", "paths": ["!*.md"]}, "no glob that admits paths"),
+        ({"query": "x", "paths": [""]}, "no glob that admits paths"),
         ({"query": "x", "vector": [float("nan")] * 256}, "finite"),
     ],
 )
@@ -111,7 +113,8 @@ def test_a_request_over_the_wire_is_checked_as_the_clients_are(shoal):
         assert (answer.status_code, answer.json()["error"]) == (400, "InvalidRequest")
     assert http.post("/v1/search", content=b"x" * 9_000_000).status_code == 413
     assert http.post("/v1/search", content=b"{").status_code == 400
-    assert http.get("/v1/status", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    for path in ("/v1/status", "/openapi.json"):
+        assert http.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -192,3 +195,10 @@ def test_one_who_cannot_read_or_write_all_gets_clear_errors_and_counted_skips(fo
         assert "skipped: 1 ignored, 1 unreadable" in done.stdout
     finally:
         run_shoal("down", *own)
+
+
+def test_a_name_is_never_cut_where_an_address_would_be(shoal, folder):
+    shoal.wait(shoal.index([folder], collection="docs"))
+    with pytest.raises(InvalidRequest, match="cannot name a collection"):
+        shoal.delete("docs#old")
+    assert collection(shoal, "docs") is not None

@@ -217,3 +217,23 @@ async def test_the_async_client_does_the_same(gateway, folder):
         assert job.state == "done"
         answer = await shoal.search(QUERY, collections=["async"], limit=1)
         assert paths(answer) == ["src/cache.py"]
+
+
+def test_context_never_replaces_the_text_of_a_chunk_that_was_handed_in(shoal):
+    both = ("first question\nits answer", "second question")
+    chunks = [IngestChunk(path="faq", text=text) for text in both]
+    shoal.ingest(chunks, collection="faq")
+    found = shoal.search("question", mode="lexical", collections=["faq"], context=5)
+    assert {hit.text for hit in found.hits} == set(both)
+
+
+def test_a_collection_that_mirrors_a_folder_takes_no_chunks_of_others(shoal, folder):
+    shoal.wait(shoal.index([folder], collection="mirror"))
+    with pytest.raises(InvalidRequest, match="take another collection"):
+        shoal.ingest([IngestChunk(path="x", text="y")], collection="mirror")
+
+
+def test_a_collection_named_twice_is_searched_once(shoal, folder):
+    shoal.wait(shoal.index([folder], collection="twice"))
+    once = shoal.search("install", collections=["twice"])
+    assert shoal.search("install", collections=["twice", "twice"]).hits == once.hits
