@@ -85,7 +85,16 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Return the names of all collections that are not deleted, sorted."""
-        return [name for name in self._storage.names("collections") if self._is_there(name)]
+        return [name for name in self.folders() if self._is_there(name)]
+
+    def folders(self) -> list[str]:
+        """Return the names of all collections, those included that are deleted or unpublished."""
+        return [n for n in self._storage.names("collections") if _NAME.fullmatch(n)]
+
+    def keep_out(self) -> None:
+        """Keep a local root's own files out of what is indexed, where it lies in such a folder."""
+        if self._storage.is_local:
+            self._storage.put("collections/.gitignore", b"*\n")
 
     def get(self, collection: str) -> Manifest:
         """Return the newest generation.

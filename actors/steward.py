@@ -44,8 +44,7 @@ class Steward:
 
     def __init__(self, config: StewardConfig) -> None:
         self._config = config
-        self._storage = Storage(config.root)
-        self._catalog = Catalog(self._storage)
+        self._catalog = Catalog(Storage(config.root))
         self._jobs: OrderedDict[str, JobStatus] = OrderedDict()
         self._reporting = threading.Lock()
         self._stop = threading.Event()
@@ -103,7 +102,7 @@ class Steward:
     def clean(self) -> list[str]:
         """Remove what killed writers left behind; return what was removed."""
         removed = []
-        for collection in self._storage.names("collections"):
+        for collection in self._catalog.folders():
             try:
                 removed += self._catalog.remove_orphans(collection, _ORPHAN_GRACE)
             except ShoalError as error:

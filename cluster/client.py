@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self
 
 import httpx2
 from pydantic import SecretStr, ValidationError
 
-from actors.errors import BY_NAME, GatewayUnavailable, ShoalError
+from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operations import Call, Operations, T
 from cluster.protocol import Job, Problem
@@ -96,7 +97,8 @@ class ShoalClient(_Client):
         while job.state == "running":
             on_progress(job)
             time.sleep(_POLL_S)
-            job = self.job(job.id)
+            with _still_known():
+                job = self.job(job.id)
         on_progress(job)
         return _succeeded(job)
 
@@ -148,7 +150,8 @@ class AsyncShoalClient(_Client):
         """Wait until a job ends; raise the error of one that failed."""
         while job.state == "running":
             await asyncio.sleep(_POLL_S)
-            job = await self.job(job.id)
+            with _still_known():
+                job = await self.job(job.id)
         return _succeeded(job)
 
     async def close(self) -> None:
@@ -202,9 +205,20 @@ def _reply(call: Call[T], response: httpx2.Response) -> T:
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError as error:
-        message = f"the gateway answered {response.status_code}: {response.text[:200]}"
+        said = " ".join(response.text.split())
+        message = f"the gateway answered {response.status_code}: {said[:200]}"
         raise GatewayUnavailable(message) from error
     raise BY_NAME.get(problem.error, ShoalError)(problem.message, problem.retry_after_s)
+
+
+@contextmanager
+def _still_known() -> Iterator[None]:
+    """Say what it means where a job that ran is unknown: its gateway ended, and another answers."""
+    try:
+        yield
+    except NotFound as error:
+        message = "the gateway ended over this job; the collection is as it was, run it again"
+        raise GatewayUnavailable(message) from error
 
 
 def _succeeded(job: Job) -> Job:

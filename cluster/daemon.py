@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import subprocess
 import sys
@@ -167,6 +168,7 @@ def stop(settings: Settings) -> bool:
             with contextlib.suppress(psutil.NoSuchProcess):
                 survivor.kill()
         psutil.wait_procs(alive, timeout=_STOP_S)
+    shutil.rmtree(Rooms(settings).ray_folder, ignore_errors=True)
     return True
 
 
@@ -287,4 +289,6 @@ def _private_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         message = f"{folder} must be a folder that only you can enter; remove it"
         raise GatewayUnavailable(message)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")  # tokens are not to be indexed
     return folder

@@ -44,7 +44,8 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
         manifest = catalog.find(check_name(collection))
         root = _common_folder(real) if manifest is None else _source(manifest, real)
     else:
-        collection, root = _fitting(catalog, real) or _new(catalog, _common_folder(real))
+        folder = _common_folder(real)
+        collection, root = _fitting(catalog, real, _slug(folder)) or _new(catalog, folder)
     scopes = (os.path.relpath(path, root).replace(os.sep, "/") for path in real)
     return Target(collection, root, tuple("" if scope == "." else scope for scope in scopes))
 
@@ -78,21 +79,33 @@ def _source(manifest: Manifest, paths: Sequence[str]) -> str:
     raise InvalidRequest(message)
 
 
-def _fitting(catalog: Catalog, paths: Sequence[str]) -> tuple[str, str] | None:
-    sources = _sources(catalog)
-    fitting = [(len(source), name) for name, source in sources.items() if _holds(source, paths)]
-    if not fitting:
+def _fitting(catalog: Catalog, paths: Sequence[str], slug: str) -> tuple[str, str] | None:
+    """Return the collection of the innermost source; of several, the one named after the folder.
+
+    Raises:
+        InvalidRequest: Several fit, and none is named so.
+    """
+    sources = {name: s for name, s in _sources(catalog).items() if _holds(s, paths)}
+    if not sources:
         return None
-    _, name = max(fitting)
-    return name, sources[name]
+    source = max(sources.values(), key=len)
+    names = [name for name, held in sources.items() if held == source]
+    if len(names) > 1 and slug not in names:
+        message = f"collections {', '.join(names)} all hold {source}; name one with --collection"
+        raise InvalidRequest(message)
+    return (slug if slug in names else names[0]), source
 
 
 def _new(catalog: Catalog, root: str) -> tuple[str, str]:
-    base = os.path.basename(root).lower() or "root"
-    slug = re.sub(r"[^a-z0-9._-]+", "-", base).strip("._-")[:_NAME_CHARS] or "folder"
+    slug = _slug(root)
     if slug in catalog.names():
         slug += "-" + hashlib.blake2b(root.encode(), digest_size=3).hexdigest()
     return slug, root
+
+
+def _slug(folder: str) -> str:
+    base = os.path.basename(folder).lower() or "root"
+    return re.sub(r"[^a-z0-9._-]+", "-", base).strip("._-")[:_NAME_CHARS] or "folder"
 
 
 def _sources(catalog: Catalog) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 from urllib.parse import quote
 
@@ -194,6 +195,9 @@ def _lines(
         for chunk in chunks:
             yield chunk.model_dump_json(exclude_defaults=True).encode() + b"\n"
         return
-    for chunk, vector in zip(chunks, vectors, strict=True):
+    for chunk, vector in zip_longest(chunks, vectors):
+        if chunk is None or vector is None:
+            message = "give as many vectors as chunks"
+            raise InvalidRequest(message)
         own = chunk.model_copy(update={"vector": Vector.of(vector)})
         yield own.model_dump_json(exclude_defaults=True).encode() + b"\n"

@@ -98,7 +98,7 @@ class SearchReply(Message):
 class IndexBody(Message):
     """Folders or files on the gateway's machine to bring a collection up to date with."""
 
-    paths: tuple[str, ...] = Field(min_length=1)
+    paths: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     collection: CollectionName | None = None
 
 
@@ -106,7 +106,7 @@ class IngestChunk(Message):
     """A chunk that the caller made; all chunks of a path replace those stored for it."""
 
     path: str = Field(min_length=1, max_length=4096)
-    text: str = Field(max_length=MAX_CHUNK_CHARS)
+    text: str = Field(min_length=1, max_length=MAX_CHUNK_CHARS)
     start_line: int = Field(1, ge=1)
     end_line: int = Field(1, ge=1)
     language: str = Field("text", max_length=64)

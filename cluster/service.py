@@ -79,6 +79,7 @@ class Service:
 
         self._storage = await asyncio.to_thread(Storage, self.settings.root_uri)
         self._catalog = Catalog(self._storage)
+        await asyncio.to_thread(self._catalog.keep_out)
         self._model = await asyncio.to_thread(fingerprint, self.settings.model)
         self._attached = await asyncio.to_thread(attach, self.settings, set_phase)
         self.touch()

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     @property
     def local_root(self) -> Path | None:
         """The root as an absolute folder, or None where it is an object store."""
-        return None if "://" in self.root else Path(self.root).expanduser().absolute()
+        return None if "://" in self.root else Path(self.root).expanduser().resolve()
 
     @property
     def root_uri(self) -> str:

@@ -90,7 +90,9 @@ Paths = Annotated[
     ),
 ]
 Limit = Annotated[int, Field(description="How many hits", ge=1, le=MAX_LIMIT)]
-IndexPath = Annotated[str, Field(description="Folder or file, best as an absolute path")]
+IndexPath = Annotated[
+    str, Field(description="Folder or file, best as an absolute path", min_length=1)
+]
 IndexCollection = Annotated[
     str | None,
     Field(description="Collection to put it in; by default the one that holds it, or a new one"),

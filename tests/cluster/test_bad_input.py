@@ -21,6 +21,7 @@ from actors.errors import (
 )
 from actors.storage import Storage
 from cluster.client import AsyncShoalClient
+from cluster.daemon import Rooms
 from cluster.protocol import IngestChunk
 
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -202,3 +203,26 @@ def test_a_name_is_never_cut_where_an_address_would_be(shoal, folder):
     with pytest.raises(InvalidRequest, match="cannot name a collection"):
         shoal.delete("docs#old")
     assert collection(shoal, "docs") is not None
+
+
+def test_there_must_be_as_many_vectors_as_chunks(shoal):
+    chunks = [IngestChunk(path=f"{n}", text="x") for n in range(3)]
+    for vectors in ([[1.0]] * 2, [[1.0]] * 4):
+        with pytest.raises(InvalidRequest, match="as many vectors as chunks"):
+            shoal.ingest(chunks, vectors, collection="uneven")
+    assert collection(shoal, "uneven") is None
+
+
+def test_which_of_several_collections_is_meant_is_asked(shoal, folder):
+    for name in ("one", "another"):
+        shoal.wait(shoal.index([folder], collection=f"{name}-of-two"))
+    with pytest.raises(InvalidRequest, match="another-of-two, one-of-two all hold"):
+        shoal.index([folder])
+    for name in ("one", "another"):
+        shoal.delete(f"{name}-of-two")
+
+
+def test_a_roots_own_files_and_tokens_are_not_indexed(shoal, gateway, root):
+    for own in (root, Rooms(gateway).folder.parent):
+        with pytest.raises(InvalidRequest, match="nothing to index"):
+            shoal.wait(shoal.index([own], collection="own-files"))
