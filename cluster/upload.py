@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import ray
@@ -27,15 +27,6 @@ from cluster.protocol import IngestChunk, Vector
 _BLOCK_CHUNKS = 1000
 
 _hand_made_block = ray.remote(hand_made_block)
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Chunks of one shard, and their vectors, float32 [n, d], or None to embed them here."""
-
-    shard: int
-    chunks: list[Chunk]
-    vectors: NDArray[np.float32] | None
 
 
 class Upload:
@@ -65,7 +56,7 @@ class Upload:
             raise InvalidRequest(message)
         self._base = self._found or self._catalog.new(collection, model, shards, "")
         self._writer = SegmentWriter(storage, collection)
-        self._waiting: dict[int, list[IngestChunk]] = {}
+        self._waiting: dict[int, list[tuple[Chunk, NDArray[np.float32] | None]]] = {}
         self._paths: set[str] = set()
         self._own: int | None = None
         self.chunks = 0
@@ -105,7 +96,8 @@ class Upload:
         return self._catalog.publish(replace(following(self._base, buried, written), writer=writer))
 
     async def _add(self, chunk: IngestChunk, number: int) -> None:
-        dimension = None if chunk.vector is None else len(_unpacked(chunk.vector, number))
+        vector = None if chunk.vector is None else _unpacked(chunk.vector, number)
+        dimension = None if vector is None else len(vector)
         if self.chunks == 0:
             self._decide(dimension)
         elif dimension != self._own:
@@ -114,7 +106,8 @@ class Upload:
             )
             raise InvalidRequest(message)
         shard = shard_of(chunk.path, len(self._base.shards))
-        self._waiting.setdefault(shard, []).append(chunk)
+        plain = Chunk(**chunk.model_dump(exclude={"vector"}))
+        self._waiting.setdefault(shard, []).append((plain, vector))
         self._paths.add(chunk.path)
         self.chunks += 1
         if len(self._waiting[shard]) >= _BLOCK_CHUNKS:
@@ -135,13 +128,13 @@ class Upload:
 
     async def _flush(self, shard: int) -> None:
         taken = self._waiting.pop(shard)
-        chunks = [Chunk(**c.model_dump(exclude={"vector"})) for c in taken]
+        chunks = [chunk for chunk, _ in taken]
         block = _hand_made_block.remote(self._base.collection, chunks)
         if self._own is None:
             count, vectors = self._embed(block)
             await unwrapped(count)
         else:
-            vectors = ray.put(np.stack([_unpacked(c.vector, 0) for c in taken if c.vector]))
+            vectors = ray.put(np.stack([vector for _, vector in taken if vector is not None]))
         self._writer.add(shard, block, vectors, len(chunks))
 
 

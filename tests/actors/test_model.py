@@ -47,6 +47,11 @@ class Clock:
         return self.now
 
 
+async def engine_of(model):
+    async with model.use() as engine:
+        return engine
+
+
 async def test_nothing_is_loaded_before_it_is_used():
     loader = Loader()
     model = LazyModel(loader, NEVER)
@@ -61,11 +66,7 @@ async def test_concurrent_first_callers_share_one_load():
     loader.proceed.clear()
     model = LazyModel(loader, NEVER)
 
-    async def caller():
-        async with model.use() as engine:
-            return engine
-
-    callers = [asyncio.create_task(caller()) for _ in range(64)]
+    callers = [asyncio.create_task(engine_of(model)) for _ in range(64)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert model.state is ModelState.LOADING
@@ -80,11 +81,7 @@ async def test_a_caller_who_leaves_does_not_end_the_load_of_the_others():
     loader.proceed.clear()
     model = LazyModel(loader, NEVER)
 
-    async def caller():
-        async with model.use() as engine:
-            return engine
-
-    leaving, staying = asyncio.create_task(caller()), asyncio.create_task(caller())
+    leaving, staying = asyncio.create_task(engine_of(model)), asyncio.create_task(engine_of(model))
     await asyncio.sleep(0)
     leaving.cancel()
     loader.proceed.set()
