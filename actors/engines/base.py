@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.engines.spec import ModelSpec
+
 Kind = Literal["query", "document"]
 Vectors = NDArray[np.float32]
 
+OnProgress = Callable[[str, int, int], None]
+"""Told what a load is doing: a phase in words, bytes done, bytes in all (0 where unknown)."""
+
+
+def silent(_phase: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
 
 class Engine(Protocol):
-    """One model in memory, which turns texts into vectors."""
+    """One model in memory, which turns texts into vectors. Safe to call from several threads.
+
+    Attributes:
+        batch_tokens: How many tokens, padding included, it takes into one computation. May be set
+            while it works: halved under memory pressure, put back afterwards.
+    """
+
+    batch_tokens: int
 
     @property
     def dimension(self) -> int:
@@ -24,10 +41,19 @@ class Engine(Protocol):
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Embed texts; `kind` picks the prefix of models that have them.
 
+        Texts are cut to what the model reads, in characters before they reach a tokenizer.
+
         Returns:
-            float32 [len(texts), dimension]. Rows have L2 norm 1; a text in which the model knows
-            nothing, such as the empty one, has a row of zeros.
+            float32 [len(texts), dimension], in the order of `texts`. Rows have L2 norm 1; a text in
+            which the model knows nothing, such as the empty one, may have a row of zeros.
+
+        Raises:
+            RuntimeError: The engine is closed.
+            MemoryError: There was no memory for it; the engine goes on with the next call.
         """
+
+    def drop_caches(self) -> None:
+        """Give up what can be computed again."""
 
     def close(self) -> None:
         """Give the memory back; nothing can be embedded afterwards. Closing twice is harmless."""
@@ -65,6 +91,78 @@ class Fingerprint:
             prefixes = f"{self.query_prefix}\0{self.document_prefix}".encode()
             parts.append(hashlib.sha256(prefixes).hexdigest()[:8])
         return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a loaded model is expected to hold, in bytes.
+
+    Attributes:
+        mapped: File mappings, which are shared by all who map them and can be dropped.
+        private: Everything else: copied weights, arenas, what a batch needs.
+    """
+
+    mapped: int
+    private: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.mapped + self.private
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model as its files describe it; nothing is loaded for it.
+
+    Attributes:
+        spec: What was asked for, its engine found out.
+        path: The folder, or the one file, that holds the model.
+        fingerprint: Its vector space.
+        max_tokens: Tokens read of one text, prefix and special tokens included.
+        footprint: What it will hold.
+        budget: Bytes that its replica may use; on an accelerator, of the accelerator's memory.
+        prefault: Read the weights through before they are mapped or loaded.
+    """
+
+    spec: ModelSpec
+    path: Path
+    fingerprint: Fingerprint
+    max_tokens: int
+    footprint: Footprint
+    budget: int = 0
+    prefault: bool = True
+
+
+class EngineModule(Protocol):
+    """What each `actors/engines/<engine>.py` offers; `open_model` alone imports its library.
+
+    Attributes:
+        HUB_PATTERNS: Globs of the files that a hub repository must give for this engine.
+        LIBRARIES: What a replica imports when it starts, because it stays when a model is unloaded.
+    """
+
+    HUB_PATTERNS: tuple[str, ...]
+    LIBRARIES: tuple[str, ...]
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether this folder or file is a model for this engine."""
+
+    def describe(self, spec: ModelSpec, path: Path) -> ModelCard:
+        """Read the model's own configuration and hash its files.
+
+        Raises:
+            ModelLoadError: A file is missing, unreadable or does not fit the others.
+            InvalidRequest: The spec sets something that this model cannot do.
+        """
+
+    def open_model(self, card: ModelCard, threads: int, on_progress: OnProgress) -> Engine:
+        """Load the model; computations use `threads` threads.
+
+        Raises:
+            ModelLoadError: The files cannot be loaded, or the engine's library is not installed.
+            MemoryError: There was no memory for it.
+        """
 
 
 EXTERNAL = "external"

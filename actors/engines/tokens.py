@@ -21,6 +21,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from actors.engines.batching import encodable
+
 Ids = NDArray[np.int32]
 
 # Texts given to the tokenizer in one call: enough for its threads, few enough to bound its memory.
@@ -66,7 +68,7 @@ class TokenReader:
             self._words.clear()
 
     def _in_batches(self, texts: Iterator[str]) -> Iterator[Ids]:
-        while batch := [_encodable(text) for text in islice(texts, TEXTS_AT_ONCE)]:
+        while batch := [encodable(text) for text in islice(texts, TEXTS_AT_ONCE)]:
             for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 yield np.array(encoding.ids, dtype=np.int32)
 
@@ -86,18 +88,13 @@ class _Words(dict[str, bytes]):
         return np.frombuffer(b"".join(map(self.__getitem__, self._split(text))), dtype=np.int32)
 
     def __missing__(self, word: str) -> bytes:
-        encoding = self._tokenizer.encode(_encodable(word), add_special_tokens=False)
+        encoding = self._tokenizer.encode(encodable(word), add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int32).tobytes()
         if len(word) <= LONGEST_CACHED:
             if len(self) >= CACHED_WORDS:
                 self.clear()
             self[word] = ids
         return ids
-
-
-def _encodable(text: str) -> str:
-    """Drop lone surrogates, which a text read with `surrogateescape` may hold and Rust refuses."""
-    return text.encode("utf-8", "ignore").decode("utf-8")
 
 
 def _added_tokens(tokenizer: Tokenizer) -> Iterable[AddedToken]:
@@ -122,7 +119,9 @@ def _stands_alone(token: AddedToken) -> bool:
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:
     """Return the id that stands for unknown text, if the model has one."""
-    model = json.loads(tokenizer.to_str())["model"]
-    token: str | None = model.get("unk_token")
-    number: int | None = model.get("unk_id")  # Unigram's way; the others name the token
-    return number if token is None else tokenizer.token_to_id(token)
+    token: str | None = getattr(tokenizer.model, "unk_token", None)
+    if token is not None:
+        return tokenizer.token_to_id(token)
+    # Unigram's way, told by its JSON alone; writing that of all others would hold up every thread.
+    number: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")
+    return number

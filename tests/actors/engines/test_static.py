@@ -9,11 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_static_model import VOCABULARY, table, word_tokenizer, write_model
+from tiny_static_model import (
+    VOCABULARY,
+    describe_folder,
+    open_folder,
+    table,
+    word_tokenizer,
+    write_model,
+)
 
 import actors.engines
-from actors.engines.static import MOST_TOKENS, StaticEngine, fingerprint
-from actors.errors import ModelLoadError
+from actors.engines.static import MOST_TOKENS, holds
+from actors.errors import InvalidRequest, ModelLoadError
 
 BUILTIN = Path(actors.engines.__file__).parent / "builtin"
 TEXTS = [
@@ -27,7 +34,11 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def builtin():
-    return StaticEngine(BUILTIN)
+    return open_folder(BUILTIN)
+
+
+def fingerprint(folder):
+    return describe_folder(folder).fingerprint
 
 
 def ids(*tokens):
@@ -101,14 +112,14 @@ def test_threads_get_the_vectors_that_one_caller_gets(builtin):
 
 
 def test_a_vector_is_the_normalised_mean_of_its_tokens_rows(tmp_path):
-    engine = StaticEngine(write_model(tmp_path))
+    engine = open_folder(write_model(tmp_path))
     expected = unit(table("float32")[ids("parse", "json", "##s")].mean(axis=0))
     np.testing.assert_allclose(engine.embed(["Parse JSONs"], "query")[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "float64"])
 def test_every_dtype_of_the_format_gives_float32(tmp_path, dtype):
-    engine = StaticEngine(write_model(tmp_path, {"embeddings": table(dtype)}))
+    engine = open_folder(write_model(tmp_path, {"embeddings": table(dtype)}))
     vectors = engine.embed(["sea wave"], "query")
     assert vectors.dtype == np.float32
     expected = unit(table("float64")[ids("sea", "wave")].mean(axis=0))
@@ -117,7 +128,7 @@ def test_every_dtype_of_the_format_gives_float32(tmp_path, dtype):
 
 def test_token_weights_count(tmp_path):
     weights = np.linspace(0.1, 2.0, len(VOCABULARY))
-    engine = StaticEngine(write_model(tmp_path, {"embeddings": table(), "weights": weights}))
+    engine = open_folder(write_model(tmp_path, {"embeddings": table(), "weights": weights}))
     chosen = ids("sea", "wave")
     expected = unit(weights[chosen] @ table("float64")[chosen])
     np.testing.assert_allclose(engine.embed(["sea wave"], "query")[0], expected, atol=1e-6)
@@ -126,40 +137,66 @@ def test_token_weights_count(tmp_path):
 def test_tokens_may_share_rows_through_a_mapping(tmp_path):
     mapping = np.arange(len(VOCABULARY)) % 3
     arrays = {"embeddings": table()[:3], "mapping": mapping}
-    engine = StaticEngine(write_model(tmp_path, arrays))
+    engine = open_folder(write_model(tmp_path, arrays))
     expected = unit(table("float32")[mapping[ids("sea", "wave")]].mean(axis=0))
     np.testing.assert_allclose(engine.embed(["sea wave"], "query")[0], expected, atol=1e-6)
 
 
 def test_rows_have_length_one_even_where_the_config_asks_otherwise(tmp_path):
-    engine = StaticEngine(write_model(tmp_path, normalize=False))
+    engine = open_folder(write_model(tmp_path, normalize=False))
     assert np.linalg.norm(engine.embed(["sea wave"], "query")) == pytest.approx(1, abs=1e-6)
 
 
 def test_tokens_beyond_max_length_are_not_read(tmp_path):
-    engine = StaticEngine(write_model(tmp_path, max_length=2))
+    engine = open_folder(write_model(tmp_path, max_length=2))
     short, long = engine.embed(["sea sea", "sea sea e"], "query")
     np.testing.assert_array_equal(short, long)
 
 
 def test_a_model_without_limit_is_read_to_ours(tmp_path):
-    engine = StaticEngine(write_model(tmp_path, max_length=None))
+    engine = open_folder(write_model(tmp_path, max_length=None))
     first, longer = "sea " * MOST_TOKENS, "sea " * MOST_TOKENS + "wave " * 9
     np.testing.assert_array_equal(*engine.embed([first, longer], "document"))
 
 
 def test_tokenizers_of_other_kinds_work(tmp_path):
-    engine = StaticEngine(write_model(tmp_path, tokenizer=word_tokenizer()))
+    engine = open_folder(write_model(tmp_path, tokenizer=word_tokenizer()))
     expected = unit(table("float32")[ids("sea", "wave")].mean(axis=0))
     texts = ["sea nothing wave"] * 600
     np.testing.assert_allclose(engine.embed(texts, "document")[-1], expected, atol=1e-6)
+
+
+def test_prefixes_of_the_spec_come_before_the_text(tmp_path):
+    engine = open_folder(write_model(tmp_path), "query_prefix=sea%20&document_prefix=")
+    expected = unit(table("float32")[ids("sea", "wave")].mean(axis=0))
+    np.testing.assert_allclose(engine.embed(["wave"], "query")[0], expected, atol=1e-6)
+    alone = unit(table("float32")[VOCABULARY.index("wave")])
+    np.testing.assert_allclose(engine.embed(["wave"], "document")[0], alone, atol=1e-6)
+
+
+def test_the_spec_keeps_the_first_numbers_of_each_vector(tmp_path):
+    engine = open_folder(write_model(tmp_path), "dimension=3")
+    expected = unit(table("float32")[VOCABULARY.index("sea")][:3])
+    np.testing.assert_allclose(engine.embed(["sea"], "query")[0], expected, atol=1e-6)
+    assert engine.dimension == 3
+
+
+def test_the_spec_limits_the_tokens_read(tmp_path):
+    engine = open_folder(write_model(tmp_path), "max_tokens=2")
+    np.testing.assert_array_equal(*engine.embed(["sea sea", "sea sea e"], "query"))
+
+
+@pytest.mark.parametrize("option", ["dimension=9", "pooling=cls"])
+def test_what_the_model_cannot_do_is_refused(tmp_path, option):
+    with pytest.raises(InvalidRequest, match=option.partition("=")[2]):
+        describe_folder(write_model(tmp_path), option)
 
 
 # How little is read
 
 
 def test_the_table_stays_in_its_file():
-    vectors = StaticEngine(BUILTIN)._table.vectors
+    vectors = open_folder(BUILTIN)._table.vectors
     assert vectors.dtype == np.int8
     owner = vectors
     while isinstance(owner, np.ndarray):
@@ -170,7 +207,7 @@ def test_the_table_stays_in_its_file():
 def test_opening_and_embedding_takes_a_fraction_of_the_table_as_floats():
     tracemalloc.start()
     try:
-        StaticEngine(BUILTIN).embed(TEXTS * 100, "document")
+        open_folder(BUILTIN).embed(TEXTS * 100, "document")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -178,7 +215,7 @@ def test_opening_and_embedding_takes_a_fraction_of_the_table_as_floats():
 
 
 def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
-    engine = StaticEngine(write_model(tmp_path))
+    engine = open_folder(write_model(tmp_path))
     engine.close()
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -186,6 +223,17 @@ def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
 
 
 # The vector space's name
+
+
+def test_the_builtin_vector_space_is_the_one_that_collections_were_made_in():
+    assert str(fingerprint(BUILTIN)) == "static/ac2359e2bad1102f/int8/mean/256"
+
+
+def test_only_folders_that_model2vec_saved_are_held(tmp_path):
+    assert holds(write_model(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(header(other={}))
+    assert not holds(tmp_path)
+    assert not holds(tmp_path / "nowhere")
 
 
 def test_the_fingerprint_names_the_space_in_one_line():
@@ -216,7 +264,7 @@ def test_a_change_in_any_file_changes_the_fingerprint(tmp_path, changed):
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "config.json"])
-@pytest.mark.parametrize("use", [StaticEngine, fingerprint])
+@pytest.mark.parametrize("use", [open_folder, fingerprint])
 def test_a_missing_file_is_named_with_its_folder(tmp_path, missing, use):
     (write_model(tmp_path) / missing).unlink()
     with pytest.raises(ModelLoadError) as raised:
@@ -227,7 +275,7 @@ def test_a_missing_file_is_named_with_its_folder(tmp_path, missing, use):
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(ModelLoadError, match=r"lacks model\.safetensors, tokenizer\.json, config"):
-        StaticEngine(tmp_path / "nowhere")
+        open_folder(tmp_path / "nowhere")
 
 
 def header(**entries):
@@ -262,7 +310,7 @@ def header(**entries):
 def test_an_unreadable_file_is_named(tmp_path, name, content):
     (write_model(tmp_path) / name).write_bytes(content)
     with pytest.raises(ModelLoadError, match=rf"{tmp_path}: {name}"):
-        StaticEngine(tmp_path)
+        open_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -276,4 +324,4 @@ def test_an_unreadable_file_is_named(tmp_path, name, content):
 )
 def test_a_table_too_small_for_its_tokenizer_is_refused(tmp_path, arrays):
     with pytest.raises(ModelLoadError, match="fewer rows"):
-        StaticEngine(write_model(tmp_path, arrays))
+        open_folder(write_model(tmp_path, arrays))

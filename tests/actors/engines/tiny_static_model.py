@@ -10,6 +10,10 @@ from tokenizers.models import WordLevel, WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 
+from actors.engines import static
+from actors.engines.base import silent
+from actors.engines.spec import parse
+
 VOCABULARY = ["[PAD]", "[UNK]", "parse", "json", "##s", "sea", "wave", "(", "_", "e"]
 
 
@@ -42,3 +46,11 @@ def write_model(folder: Path, arrays=None, tokenizer=None, **config):
     (tokenizer or bert_tokenizer()).save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps({"normalize": True, **config}))
     return folder
+
+
+def describe_folder(folder: Path, options=""):
+    return static.describe(parse(f"static:{folder}?{options}"), folder)
+
+
+def open_folder(folder: Path, options=""):
+    return static.open_model(describe_folder(folder, options), 1, silent)

