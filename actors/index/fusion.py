@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import reduce
 
 import numpy as np
 
-from actors.index.ranking import Ranking, ranked
+from actors.index.ranking import EMPTY, Ranking, ranked
 
 RRF_K = 60
 """Damps the first ranks; Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion"."""
@@ -25,19 +27,28 @@ class Mode(StrEnum):
     LEXICAL = "lexical"
 
 
-def fuse(dense: Ranking, lexical: Ranking, k: int) -> Ranking:
-    """Merge two rankings of the same chunks: score = sum of weight / (RRF_K + rank)."""
-    ids = np.union1d(dense.ids, lexical.ids)
+def fuse(dense: Sequence[Ranking], lexical: Ranking, k: int) -> Ranking:
+    """Merge rankings: score = sum of weight / (RRF_K + rank).
+
+    Args:
+        dense: One ranking for each vector space; cosines of two spaces do not compare, ranks do.
+        lexical: The one of all chunks.
+        k: How many to keep.
+    """
+    ids = reduce(np.union1d, (ranking.ids for ranking in dense), lexical.ids)
     scores = np.zeros(len(ids))
-    for ranking, weight in ((dense, DENSE_WEIGHT), (lexical, LEXICAL_WEIGHT)):
+    weighed = [*((ranking, DENSE_WEIGHT) for ranking in dense), (lexical, LEXICAL_WEIGHT)]
+    for ranking, weight in weighed:
         ranks = np.arange(1, len(ranking.ids) + 1)
         scores[np.searchsorted(ids, ranking.ids)] += weight / (RRF_K + ranks)
     return ranked(ids, scores, k)
 
 
-def answer_of(mode: Mode, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
-    """Return the ranking that answers in `mode`; a single side keeps its own scores."""
+def answer_of(mode: Mode, dense: Sequence[Ranking], lexical: Ranking, k: int) -> Ranking:
+    """Return the ranking that answers in `mode`; a single ranking keeps its own scores."""
     if mode is Mode.HYBRID:
         return fuse(dense, lexical, k)
-    side = dense if mode is Mode.SEMANTIC else lexical
+    if mode is Mode.SEMANTIC and len(dense) > 1:
+        return fuse(dense, EMPTY, k)
+    (side,) = dense if mode is Mode.SEMANTIC else (lexical,)
     return Ranking(side.ids[:k], side.scores[:k])

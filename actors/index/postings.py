@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.tokens import split_word, words
+from actors.index.vocabulary import ranges
 
 _N = TypeVar("_N", bound=np.generic)
 _MAX_COUNT = np.iinfo(np.uint16).max
@@ -102,6 +103,52 @@ def merge(blocks: Sequence[TermBlock]) -> Postings:
         counts=_concatenate([block.counts for block in blocks], np.uint16)[order],
         lengths=_concatenate([block.lengths for block in blocks], np.uint32),
     )
+
+
+def join(parts: Sequence[Postings], living: Sequence[NDArray[np.bool_]]) -> Postings:
+    """Put the postings of segments together, those of dead rows left out.
+
+    The result is that of `merge` over the living rows, without a look at their texts.
+
+    Args:
+        parts: One for each segment, in the order of their rows.
+        living: bool [rows] for each segment.
+    """
+    sizes = [_living_sizes(part, alive) for part, alive in zip(parts, living, strict=True)]
+    held = [
+        [term for term, size in zip(part.vocabulary, own.tolist(), strict=True) if size]
+        for part, own in zip(parts, sizes, strict=True)
+    ]
+    vocabulary = sorted(set(chain.from_iterable(held)))
+    rank = {term: number for number, term in enumerate(vocabulary)}
+    ranks = [np.fromiter(map(rank.__getitem__, terms), np.int64, len(terms)) for terms in held]
+    totals = np.zeros(len(vocabulary), np.int64)
+    for place, own in zip(ranks, sizes, strict=True):
+        totals[place] += own[own > 0]
+    offsets = np.concatenate(([0], np.cumsum(totals, dtype=np.int64)))
+    joined = Postings(
+        vocabulary=tuple(vocabulary),
+        offsets=offsets,
+        rows=np.empty(offsets[-1], np.uint32),
+        counts=np.empty(offsets[-1], np.uint16),
+        lengths=np.concatenate([p.lengths[alive] for p, alive in zip(parts, living, strict=True)]),
+    )
+    free, first_row = offsets[:-1].copy(), 0
+    for part, alive, place, own in zip(parts, living, ranks, sizes, strict=True):
+        kept = alive[part.rows]
+        to = ranges(free[place], own[own > 0])
+        joined.rows[to] = (np.cumsum(alive, dtype=np.uint32) - 1)[part.rows[kept]] + first_row
+        joined.counts[to] = part.counts[kept]
+        free[place] += own[own > 0]
+        first_row += int(alive.sum())
+    return joined
+
+
+def _living_sizes(part: Postings, alive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many living rows hold each term, int64 [terms]."""
+    before = np.concatenate(([0], np.cumsum(alive[part.rows], dtype=np.int64)))
+    sizes: NDArray[np.int64] = np.diff(before[part.offsets])
+    return sizes
 
 
 def _renumber(block: TermBlock, rank: dict[bytes, int]) -> NDArray[np.int32]:

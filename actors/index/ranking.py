@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,14 @@ class Ranking:
 
     ids: NDArray[np.uint64]
     scores: NDArray[np.float64]
+
+    def __reduce__(self) -> tuple[Callable[[bytes, bytes], Ranking], tuple[bytes, bytes]]:
+        """Pickle without buffers of their own, which cost more than a hundred numbers."""
+        return _ranking, (self.ids.tobytes(), self.scores.tobytes())
+
+
+def _ranking(ids: bytes, scores: bytes) -> Ranking:
+    return Ranking(np.frombuffer(ids, np.uint64), np.frombuffer(scores, np.float64))
 
 
 EMPTY = Ranking(np.empty(0, np.uint64), np.empty(0, np.float64))
@@ -49,6 +57,8 @@ def merge(rankings: Iterable[Ranking], k: int) -> Ranking:
     parts = list(rankings)
     if not parts:
         return EMPTY
+    if len(parts) == 1 and len(parts[0].ids) <= k:
+        return parts[0]
     ids = np.concatenate([part.ids for part in parts])
     scores = np.concatenate([part.scores for part in parts])
     return ranked(ids, scores, k)

@@ -3,14 +3,21 @@
 segments/<id>/rows.lance/      one row per chunk, a file's chunks next to each other
 segments/<id>/lexical/*.npy    BM25 postings (see lexical.py)
 segments/<id>/files.arrow      one row per file: path, content hash, first row, rows
+segments/<id>/texts/           the chunks once more, to be read quickly (see texts.py)
+segments/<id>/dense.codes      made by hosts where the segment is large (see coarse.py)
 tombstones/<id>/*.npy          dead rows, and what they take from the term statistics
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pathspec
@@ -18,14 +25,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.errors import CorruptData, InvalidRequest
-from actors.index.dense import ExactDense
 from actors.index.lexical import LexicalIndex
 from actors.index.ranking import Ranking
+from actors.index.selection import Selection
+from actors.index.texts import CHUNK_COLUMNS, Texts, check_size, widened
+from actors.index.tiers import Vectors, bytes_held, choose_tier
+from actors.memory import ran_out
 from actors.messages import Chunk, Filter, SegmentRef, ShardQuery
 from actors.storage import Storage, storage_error
 
-_CHUNK_COLUMNS = ["path", "start_line", "end_line", "language", "symbol", "text"]
 _CACHED_FILTERS = 32
+_ROWS_AT_ONCE = 256
+_EVERYTHING = Filter()
 
 
 def segment_folder(collection: str, segment: str) -> str:
@@ -86,6 +97,13 @@ def read_tombstones(storage: Storage, collection: str, ref: SegmentRef) -> Tombs
     return Tombstones(rows, terms, lost)
 
 
+def living_rows(storage: Storage, collection: str, ref: SegmentRef) -> NDArray[np.bool_]:
+    """Read which rows of a segment live, bool [rows]."""
+    living = np.ones(ref.rows, np.bool_)
+    living[read_tombstones(storage, collection, ref).rows] = False
+    return living
+
+
 def read_files(storage: Storage, collection: str, segment: str) -> pa.Table:
     """Return the segment's files: path, content_hash, first_row, rows."""
     name = f"{segment_folder(collection, segment)}/files.arrow"
@@ -102,68 +120,146 @@ class Segment:
         storage: The root.
         collection: The collection it belongs to.
         segment: Its id.
+        room: Tells how many bytes the host may still take with ease: decides the tier.
+        check_room: Told how many bytes will be held, before they are; raises where they are too
+            many, because Lance ends the process where memory does.
+        session: Lance's caches, to be shared by several segments.
 
     Raises:
         CorruptData: A part is missing or not what was written.
     """
 
-    def __init__(self, storage: Storage, collection: str, segment: str) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        collection: str,
+        segment: str,
+        room: Callable[[], int] = lambda: sys.maxsize,
+        check_room: Callable[[int], None] = lambda _size: None,
+        session: Any = None,  # noqa: ANN401 - untyped
+    ) -> None:
         self._storage = storage
         self._collection = collection
         self.id = segment
         folder = segment_folder(collection, segment)
         import lance  # noqa: PLC0415 - 60 MB, and not fork-safe: only who searches or writes pays
 
-        try:
-            self._rows = lance.dataset(storage.uri(f"{folder}/rows.lance"))
-            columns = self._rows.to_table(columns=["id", "language", "vector"]).combine_chunks()
+        with self._named(folder):
+            self._rows = lance.dataset(storage.uri(f"{folder}/rows.lance"), session=session)
+            rows = self._rows.count_rows()
+            dimension = int(self._rows.schema.field("vector").type.list_size)
+            tier = choose_tier(rows, dimension, room())
+            check_room(bytes_held(tier, rows, dimension))
+            columns = self._rows.to_table(columns=["id", "language"]).combine_chunks()
             self.ids = columns["id"].to_numpy()
             self._languages = columns["language"].combine_chunks().dictionary_encode()
-            self.dense = ExactDense(_matrix(columns["vector"]), self.ids)
             self.lexical = LexicalIndex(storage.folder(f"{folder}/lexical"), self.ids)
-        except (OSError, ValueError) as error:
-            raise _damaged(folder, storage, error) from error
-        self._filtered: dict[Filter, NDArray[np.bool_]] = {}
+            kept = storage.cache(folder) / "dense.codes"
+            self.dense = Vectors(self._rows, self.ids, tier, kept, segment)
+            self._texts = self._opened_texts(folder)
+        self._selected: dict[tuple[Filter, Selection | None], Selection] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many chunks were written, dead ones included."""
+        return len(self.ids)
 
     def search(
-        self, query: ShardQuery, live: NDArray[np.bool_] | None
-    ) -> tuple[Ranking | None, Ranking | None]:
-        """Return the best by cosine and the best by BM25 among the `live` rows (None: all)."""
-        allowed = self._allowed(query.filter, live)
-        rows = None if allowed is None else np.flatnonzero(allowed)
-        dense = lexical = None
-        if query.vector is not None:
-            dense = self.dense.search(query.vector, query.depth, rows)
-        if query.terms is not None:
-            lexical = self.lexical.search(query.terms, query.depth, allowed)
-        return dense, lexical
+        self, queries: Sequence[ShardQuery], live: Selection | None
+    ) -> list[tuple[Ranking | None, Ranking | None]]:
+        """Return for each query the best by cosine and the best by BM25 among `live` (None: all).
 
-    def chunks(self, ids: NDArray[np.uint64], context: int = 0) -> dict[int, Chunk]:
-        """Return those of `ids` that this segment holds, each with `context` lines around it.
+        Queries that share filter and depth cost less together than one by one.
+
+        Raises:
+            CorruptData: What is read on the way is not what was written.
+        """
+        selected = {q.filter: self._selection(q.filter, live) for q in queries}
+        with self._named(self.id):
+            dense = self._dense(queries, selected)
+        lexical = [self._lexical(query, selected[query.filter]) for query in queries]
+        return list(zip(dense, lexical, strict=True))
+
+    def records(self, ids: NDArray[np.uint64], context: int = 0) -> dict[int, bytes]:
+        """Return chunks of `ids` that are here, as records, with `context` lines around each.
 
         The lines come from the file's other chunks, so they are those that were indexed.
+
+        Raises:
+            LimitExceeded: That is more text than is read at once.
         """
         rows = self._rows_of(ids)
+        if not context:
+            return dict(zip(self.ids[rows].tolist(), self._take(rows.tolist()), strict=True))
         wanted = {int(row): self._around(int(row), context) for row in rows}
-        taken = self._take(sorted({row for rows in wanted.values() for row in rows}))
+        all_rows = sorted({row for rows in wanted.values() for row in rows})
+        with self._named(self.id):
+            taken = dict(zip(all_rows, map(Chunk.of, self._take(all_rows)), strict=True))
         return {
-            int(self.ids[row]): _widened(taken[row], [taken[r] for r in rows], context)
+            int(self.ids[row]): widened(taken[row], [taken[r] for r in rows], context).record
             for row, rows in wanted.items()
         }
 
-    def _take(self, rows: list[int]) -> dict[int, Chunk]:
-        if not rows:
-            return {}
+    def drop_caches(self) -> None:
+        """Give up what can be computed again."""
+        self._selected.clear()
+        self.lexical.drop_caches()
+        for name in ("_files", "_lines", "_by_id"):
+            self.__dict__.pop(name, None)
+
+    def _dense(
+        self, queries: Sequence[ShardQuery], selected: Mapping[Filter, Selection | None]
+    ) -> list[Ranking | None]:
+        alike: defaultdict[tuple[Filter, int], list[int]] = defaultdict(list)
+        for number, query in enumerate(queries):
+            if query.vector is not None:
+                self._check_dimension(query.vector)
+                alike[query.filter, query.depth].append(number)
+        found: list[Ranking | None] = [None] * len(queries)
+        for (wanted, depth), numbers in alike.items():
+            vectors = np.array([queries[number].vector for number in numbers], np.float32)
+            rankings = self.dense.search(vectors, depth, selected[wanted])
+            for number, ranking in zip(numbers, rankings, strict=True):
+                found[number] = ranking
+        return found
+
+    def _check_dimension(self, vector: NDArray[np.float32]) -> None:
+        if len(vector) != self.dense.dimension:
+            message = (
+                f"the query's vector has {len(vector)} dimensions, and those of "
+                f"{self._collection} have {self.dense.dimension}"
+            )
+            raise InvalidRequest(message)
+
+    def _lexical(self, query: ShardQuery, among: Selection | None) -> Ranking | None:
+        if query.terms is None:
+            return None
+        return self.lexical.search(query.terms, query.depth, None if among is None else among.mask)
+
+    def _take(self, rows: list[int]) -> list[bytes]:
+        with self._named(self.id):
+            return self._texts.read(rows) if self._texts else self._take_columns(rows)
+
+    def _take_columns(self, rows: list[int]) -> list[bytes]:
+        """Read chunks, a few at a time, so that too much text is noticed before it is held."""
+        taken: list[bytes] = []
+        size = 0
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[first : first + _ROWS_AT_ONCE]
+            table = self._rows.take(some, columns=CHUNK_COLUMNS)
+            size += table.nbytes
+            check_size(size, len(rows))
+            taken += [Chunk(**columns).record for columns in table.to_pylist()]
+        return taken
+
+    def _opened_texts(self, folder: str) -> Texts | None:
         try:
-            table = self._rows.take(rows, columns=_CHUNK_COLUMNS)
-        except (OSError, ValueError) as error:
-            raise _damaged(self.id, self._storage, error) from error
-        return {row: Chunk(**c) for row, c in zip(rows, table.to_pylist(), strict=True)}
+            return Texts(self._storage.cache(f"{folder}/texts"))
+        except FileNotFoundError:
+            return None
 
     def _around(self, row: int, context: int) -> range:
         """Return the rows of the same file with lines within `context` of this row's."""
-        if not context:
-            return range(row, row + 1)
         first_rows = self._files["first_row"].to_numpy()
         file = int(np.searchsorted(first_rows, row, "right")) - 1
         begin, size = int(first_rows[file]), int(self._files["rows"][file].as_py())
@@ -173,15 +269,18 @@ class Segment:
         rows = np.flatnonzero(near) + begin
         return range(int(rows[0]), int(rows[-1]) + 1)
 
-    def _allowed(self, wanted: Filter, live: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-        if wanted == Filter():
+    def _selection(self, wanted: Filter, live: Selection | None) -> Selection | None:
+        """Return the rows that a query may find, or None for all."""
+        if wanted == _EVERYTHING:
             return live
-        matching = self._filtered.get(wanted)
-        if matching is None:
-            if len(self._filtered) >= _CACHED_FILTERS:
-                self._filtered.clear()
-            matching = self._filtered[wanted] = self._matching(wanted)
-        return matching if live is None else matching & live
+        found = self._selected.get((wanted, live))
+        if found is None:
+            if len(self._selected) >= _CACHED_FILTERS:
+                self._selected.clear()
+            matching = Selection(self._matching(wanted))
+            found = matching if live is None else matching.and_(live)
+            self._selected[wanted, live] = found
+        return found
 
     def _matching(self, wanted: Filter) -> NDArray[np.bool_]:
         mask = np.ones(len(self.ids), np.bool_)
@@ -216,33 +315,28 @@ class Segment:
         rows = order[np.minimum(at, len(order) - 1)]
         return np.sort(rows[self.ids[rows] == ids])
 
-
-def _widened(chunk: Chunk, around: list[Chunk], context: int) -> Chunk:
-    """Return the chunk with up to `context` lines of its neighbours on either side."""
-    if not context or not _has_own_lines(chunk):
-        return chunk
-    lines: dict[int, str] = {}
-    for part in (*filter(_has_own_lines, around), chunk):
-        numbers = range(part.start_line, part.end_line + 1)
-        lines.update(zip(numbers, part.text.split("\n"), strict=True))
-    start = max(min(lines), chunk.start_line - context)
-    end = min(max(lines), chunk.end_line + context)
-    # Between chunks there are only blank lines.
-    text = "\n".join(lines.get(number, "") for number in range(start, end + 1))
-    return replace(chunk, start_line=start, end_line=end, text=text)
+    @contextmanager
+    def _named(self, part: str) -> Iterator[None]:
+        """Turn what is raised over damaged files into an error that names the segment."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            folder = segment_folder(self._collection, self.id)
+            if not self._storage.names(folder):
+                raise _missing(folder, self._storage) from error
+            raise _damaged(part, self._storage, error) from error
 
 
-def _has_own_lines(chunk: Chunk) -> bool:
-    """Tell whether the text is that of its lines; a chunk that was handed in may say otherwise."""
-    return chunk.text.count("\n") == chunk.end_line - chunk.start_line
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    vectors = column.combine_chunks()
-    matrix: NDArray[np.float32] = vectors.flatten().to_numpy()
-    return matrix.reshape(len(vectors), -1)
+def _missing(name: str, storage: Storage) -> Exception:
+    message = (
+        f"{name} is missing from {storage.root}: put it back, or delete the collection and index "
+        "it again"
+    )
+    return CorruptData(message)
 
 
 def _damaged(name: str, storage: Storage, error: Exception) -> Exception:
+    if ran_out(error):  # nothing is wrong with the files
+        return MemoryError(str(error))
     described = storage_error(storage.root, f"read {name}", error)
     return CorruptData(f"{described}; index the collection again to replace it")

@@ -18,8 +18,12 @@ from actors.index.dense import normalised
 from actors.index.lexical import LexicalIndex, files_of
 from actors.index.postings import TermBlock, count_terms, merge
 from actors.index.segment import segment_folder, tombstone_folder
+from actors.index.texts import write_texts
 from actors.messages import Chunk, SegmentRef
 from actors.storage import Storage, storage_error
+
+ROWS_AT_ONCE = 1024
+"""Chunks that are turned into plain text files together."""
 
 _SCHEMA = pa.schema(
     [
@@ -105,7 +109,8 @@ def write_segment(
     _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
     postings = merge([block.terms for block in blocks])
     storage.put_arrays(f"{folder}/lexical", files_of(postings))
-    storage.put(f"{folder}/files.arrow", _files_of(table))
+    storage.put(f"{folder}/files.arrow", files_table(table))
+    write_texts(storage, folder, table.to_batches(max_chunksize=ROWS_AT_ONCE))
     return SegmentRef(segment, table.num_rows, int(postings.lengths.sum(dtype=np.int64)))
 
 
@@ -144,7 +149,8 @@ def _write_rows(storage: Storage, name: str, table: pa.Table, vectors: NDArray[n
         raise storage_error(storage.root, f"write {name}", error) from error
 
 
-def _files_of(table: pa.Table) -> bytes:
+def files_table(table: pa.Table) -> bytes:
+    """Return `files.arrow` for rows with columns path and content_hash, file after file."""
     paths = table["path"].to_pylist()
     first = [row for row, path in enumerate(paths) if row == 0 or path != paths[row - 1]]
     files = pa.table(

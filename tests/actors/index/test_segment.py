@@ -9,6 +9,7 @@ import pytest
 from actors.errors import CorruptData
 from actors.index.lexical import K1, B, TermStatistics, weigh
 from actors.index.segment import Segment, read_tombstones, segment_folder
+from actors.index.selection import Selection
 from actors.index.tokens import terms
 from actors.index.writing import bury, chunk_block, chunk_ids, searchable_text, write_segment
 from actors.messages import Chunk, Filter, ShardQuery
@@ -86,7 +87,7 @@ def test_lexical_scores_are_bm25_to_the_last_digit(storage):
     ref = written(storage)
     segment = Segment(storage, "c", ref.id)
     asked = query("save the loaded file", statistics=statistics_of(storage, ref, len(CHUNKS)))
-    _, found = segment.search(asked, None)
+    ((_, found),) = segment.search([asked], None)
     expected = dict(zip(chunk_ids("c", CHUNKS), bm25("save the loaded file", CHUNKS), strict=True))
     got = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
     assert got == pytest.approx({i: s for i, s in expected.items() if s > 0})
@@ -98,7 +99,7 @@ def test_dead_rows_leave_scores_as_if_they_had_never_been_written(storage):
     living = [c for c in CHUNKS if c.symbol != "save"]
     live = np.array([True, False, True, True])
     asked = query("save file", statistics=statistics_of(storage, buried, len(living)))
-    _, found = Segment(storage, "c", ref.id).search(asked, live)
+    ((_, found),) = Segment(storage, "c", ref.id).search([asked], Selection(live))
     fresh = dict(zip(chunk_ids("c", living), bm25("save file", living), strict=True))
     got = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
     assert got == pytest.approx({i: s for i, s in fresh.items() if s > 0})
@@ -118,7 +119,7 @@ def test_dense_search_is_exact_cosine(storage):
     segment = Segment(storage, "c", written(storage, chunks, matrix).id)
     asked = vectors(1, seed=9)[0]
     asked /= np.linalg.norm(asked)
-    found, nothing = segment.search(query(vector=asked, depth=5), None)
+    ((found, nothing),) = segment.search([query(vector=asked, depth=5)], None)
     cosines = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)) @ asked
     best = np.argsort(-cosines)[:5]
     assert found.ids.tolist() == [chunk_ids("c", chunks)[i] for i in best]
@@ -141,8 +142,8 @@ def test_dense_search_is_exact_cosine(storage):
 )
 def test_filters_admit_exactly_what_they_name(storage, wanted, expected):
     segment = Segment(storage, "c", written(storage).id)
-    found, _ = segment.search(query(vector=np.ones(8, np.float32), **wanted), None)
-    symbols = {chunk.symbol for chunk in segment.chunks(found.ids).values()}
+    ((found, _),) = segment.search([query(vector=np.ones(8, np.float32), **wanted)], None)
+    symbols = {Chunk.of(r).symbol for r in segment.records(found.ids).values()}
     assert symbols == expected
 
 
@@ -153,14 +154,14 @@ def test_a_filter_is_applied_before_the_best_are_taken(storage):
     matrix[40] = -1
     segment = Segment(storage, "c", written(storage, chunks, matrix).id)
     asked = np.full(8, 8**-0.5, np.float32)
-    found, _ = segment.search(query(vector=asked, depth=3, languages=("go",)), None)
+    ((found, _),) = segment.search([query(vector=asked, depth=3, languages=("go",))], None)
     assert found.scores.tolist() == pytest.approx([-1.0])
 
 
 def test_context_lines_come_from_the_neighbouring_chunks(storage):
     segment = Segment(storage, "c", written(storage).id)
     ids = np.array(chunk_ids("c", CHUNKS), np.uint64)[1:2]
-    (chunk,) = segment.chunks(ids, context=2).values()
+    (chunk,) = map(Chunk.of, segment.records(ids, context=2).values())
     assert (chunk.start_line, chunk.end_line) == (3, 6)
     assert chunk.text == "    return open(path)\n\ndef save(path):\n    return path"
 
@@ -168,7 +169,7 @@ def test_context_lines_come_from_the_neighbouring_chunks(storage):
 def test_a_segment_without_a_single_word_can_be_searched(storage):
     chunks = [Chunk("", 1, 1, "text", "", "+++ ---")]
     segment = Segment(storage, "c", written(storage, chunks).id)
-    _, found = segment.search(query("word", statistics=(lambda _: 1, 1, 1)), None)
+    ((_, found),) = segment.search([query("word", statistics=(lambda _: 1, 1, 1))], None)
     assert len(found.ids) == 0
 
 
@@ -198,6 +199,4 @@ def test_a_generation_counts_living_terms_only(storage):
     ref = bury(storage, "c", written(storage), np.array([1], np.uint32))
     folder = storage.folder(f"{segment_folder('c', ref.id)}/lexical")
     generation = Generation(None, ((TermStatistics(folder), read_tombstones(storage, "c", ref)),))
-    assert generation.frequency(b"save") == 2
-    assert generation.frequency(b"load") == 2
-    assert generation.frequency(b"nowhere") == 0
+    assert generation.frequencies([b"save", b"load", b"nowhere"]) == [2, 2, 0]
