@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL
 from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError
 from actors.index.fusion import Mode
-from actors.index.lexical import TermStatistics, WeightedTerms, weigh
+from actors.index.lexical import TermStatistics, WeightedTerms, weighted
 from actors.index.segment import Tombstones, check_globs, read_tombstones, segment_folder
 from actors.index.tokens import terms
+from actors.index.typos import MOST_CORRECTIONS, TYPO_WEIGHT, neighbours
 from actors.messages import Coverage, SearchRequest
 from actors.storage import Storage
 
-_FRESH_S = 1.0
+FRESH_S = 1.0
 """How long a generation is taken for the newest; another gateway may publish to the same root."""
+
+_UNANNOUNCED_S = 8.0
+"""How long a newer generation is left to be announced, once its hosts have opened it.
+
+The steward gives them 5 s for that. One that nobody announces is served after this long: it was
+published by another cluster on the same root, or the steward died over it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +39,52 @@ class Generation:
     manifest: Manifest
     statistics: tuple[tuple[TermStatistics, Tombstones], ...]
 
-    def frequency(self, term: bytes) -> int:
-        """Return how many living chunks hold `term`."""
-        total = 0
+    def frequencies(self, wanted: Sequence[bytes]) -> list[int]:
+        """Return how many living chunks hold each of some terms."""
+        totals = [0] * len(wanted)
         for statistics, tombstones in self.statistics:
-            number = statistics.vocabulary.find(term)
-            if number is not None:
-                total += statistics.frequency(number) - tombstones.lost_by(number)
-        return total
+            for place, number in enumerate(statistics.vocabulary.find_all(wanted)):
+                if number is not None:
+                    totals[place] += statistics.frequency(number) - tombstones.lost_by(number)
+        return totals
+
+    def neighbours(self, word: bytes) -> set[bytes]:
+        """Return the terms that are one typing mistake away from `word`."""
+        found = (neighbours(statistics.vocabulary, word) for statistics, _ in self.statistics)
+        return set(chain.from_iterable(found))
 
 
-def weigh_query(query: str, generations: Sequence[Generation]) -> WeightedTerms:
-    """Weigh the query's terms with the statistics of all generations taken as one corpus."""
-    return weigh(
-        terms(query),
-        lambda term: sum(generation.frequency(term) for generation in generations),
+def weigh_query(
+    query: str, generations: Sequence[Generation], typos: bool = False
+) -> WeightedTerms:
+    """Weigh the query's terms with the statistics of all generations taken as one corpus.
+
+    Args:
+        query: What was asked.
+        generations: What is searched.
+        typos: Let terms that no chunk holds stand for those one typing mistake away, at
+            `TYPO_WEIGHT` of the weight.
+    """
+    counts: Counter[bytes] = Counter(term.encode() for term in terms(query))
+    known = _frequencies(list(counts), generations)
+    wanted: dict[bytes, float] = dict(counts)
+    for missing in [term for term in counts if typos and not known[term]]:
+        near = set().union(*(generation.neighbours(missing) for generation in generations))
+        held = _frequencies(sorted(near), generations)
+        for term in sorted(near, key=lambda term: (-held[term], term))[:MOST_CORRECTIONS]:
+            known[term] = held[term]
+            wanted[term] = wanted.get(term, 0) + TYPO_WEIGHT * counts[missing]
+    return weighted(
+        wanted,
+        known.__getitem__,
         sum(generation.manifest.chunks for generation in generations),
         sum(generation.manifest.total_length for generation in generations),
     )
+
+
+def _frequencies(wanted: Sequence[bytes], generations: Sequence[Generation]) -> dict[bytes, int]:
+    found = [generation.frequencies(wanted) for generation in generations]
+    return dict(zip(wanted, map(sum, zip(*found, strict=True)), strict=True))
 
 
 class Corpora:
@@ -61,47 +99,49 @@ class Corpora:
         self._catalog = Catalog(storage)
         self._open: dict[str, Generation] = {}
         self._seen: dict[str, float] = {}
+        self._newer_since: dict[str, float] = {}
         self._names: tuple[float, list[str]] = (float("-inf"), [])
         self._looking = Lock()
 
     def names(self) -> list[str]:
         """Return the names of all collections."""
         listed_at, names = self._names
-        if time.monotonic() - listed_at <= _FRESH_S:
+        if time.monotonic() - listed_at < FRESH_S:
             return names
-        with self._looking:
-            asked_at = time.monotonic()
-            names = self._catalog.names()
-            self._names = (asked_at, names)
-            return names
+        return self._list()
 
     def get(self, collection: str) -> Generation:
-        """Return the newest generation of a collection.
+        """Return the generation of a collection that is served.
 
         Raises:
             NotFound: There is no such collection.
             CorruptData: Its manifest or statistics are damaged.
         """
-        known = self._open.get(collection)
-        if known and time.monotonic() - self._seen[collection] < _FRESH_S:
-            return known
-        with self._looking:
-            asked_at = time.monotonic()  # what is published from here on may not be seen
-            manifest = self._catalog.get(collection)
-            known = self._open.get(collection)
-            if known is None or known.manifest != manifest:
-                known = self._opened(manifest)
-            self._seen[collection] = asked_at
-            self._open[collection] = known
-            return known
+        return self._known(collection) or self._look(collection, only_if_old=True)
+
+    def age_s(self, collections: Sequence[str]) -> float:
+        """Return how old the oldest of what is at hand for these is; for all, where none is named.
+
+        Up to `FRESH_S`, a plan for them is made without a look at storage.
+        """
+        listed_at, there = self._names
+        seen = [self._seen.get(name, float("-inf")) for name in collections or there]
+        return time.monotonic() - min(seen if collections else (listed_at, *seen))
+
+    def look(self, collections: Sequence[str]) -> None:
+        """Look at storage for what is newest of these, or of all where none is named."""
+        for name in collections or self._list():
+            with contextlib.suppress(ShoalError):
+                self._look(name)
 
     def _forget(self) -> None:
         with self._looking:
             self._seen = dict.fromkeys(self._seen, float("-inf"))
+            self._newer_since = dict.fromkeys(self._open, float("-inf"))
             self._names = (float("-inf"), [])
 
     def reopen(self) -> None:
-        """Look at storage again and open the newest of every collection that can be read."""
+        """Serve the newest of every collection that can be read: it was announced."""
         self._forget()
         there = self.names()
         with self._looking:
@@ -110,11 +150,48 @@ class Corpora:
             with contextlib.suppress(ShoalError):
                 self.get(name)
 
+    def fingerprints(self) -> frozenset[str]:
+        """Return the vector spaces of the generations at hand."""
+        return frozenset(str(generation.manifest.model) for generation in self._open.values())
+
     def segments(self) -> frozenset[str]:
         """Return the ids of all segments in the generations at hand."""
         return frozenset(
             ref.id for generation in self._open.values() for ref in generation.manifest.segments
         )
+
+    def _known(self, collection: str) -> Generation | None:
+        """Return the generation at hand, if it was the newest just now."""
+        is_fresh = time.monotonic() - self._seen.get(collection, float("-inf")) < FRESH_S
+        return self._open.get(collection) if is_fresh else None
+
+    def _list(self) -> list[str]:
+        with self._looking:
+            asked_at = time.monotonic()
+            names = self._catalog.names()
+            self._names = (asked_at, names)
+            return names
+
+    def _look(self, collection: str, only_if_old: bool = False) -> Generation:
+        with self._looking:
+            if only_if_old and (known := self._known(collection)):
+                return known  # another thread was first
+            asked_at = time.monotonic()  # what is published from here on may not be seen
+            manifest = self._catalog.get(collection)
+            known = self._open.get(collection)
+            if known is None or self._is_due(manifest, known.manifest, asked_at):
+                known = self._opened(manifest)
+            self._seen[collection] = asked_at
+            self._open[collection] = known
+            return known
+
+    def _is_due(self, newest: Manifest, served: Manifest, now: float) -> bool:
+        """Tell whether the newest generation takes the place of the one that is served."""
+        since = self._newer_since.setdefault(newest.collection, now)
+        due = newest != served and now - since >= _UNANNOUNCED_S
+        if due or newest == served:
+            del self._newer_since[newest.collection]
+        return due
 
     def _opened(self, manifest: Manifest) -> Generation:
         def statistics(segment: str) -> TermStatistics:
@@ -137,16 +214,36 @@ class Plan:
     Attributes:
         generations: One for each collection that is searched.
         left_out: The collections that are not, and why.
-        terms: The weighed query, or None where the lexical side does not answer.
     """
 
     generations: tuple[Generation, ...]
     left_out: tuple[Coverage, ...]
-    terms: WeightedTerms | None
+
+    @property
+    def spaces(self) -> dict[str, tuple[str, ...]]:
+        """The vector spaces by their fingerprints, each with the names of models that make it."""
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for generation in self.generations:
+            names[str(generation.manifest.model)].append(generation.manifest.model_name)
+        return {space: tuple(dict.fromkeys(known)) for space, known in names.items()}
+
+    def without(self, errors: Mapping[str, ShoalError]) -> Plan:
+        """Leave out the collections in whose space, by fingerprint, there is no query vector."""
+
+        def error_of(generation: Generation) -> ShoalError | None:
+            return errors.get(str(generation.manifest.model))
+
+        lost = [
+            Coverage(g.manifest.collection, g.manifest.generation, 0.0, str(error_of(g)))
+            for g in self.generations
+            if error_of(g)
+        ]
+        kept = tuple(g for g in self.generations if not error_of(g))
+        return Plan(kept, (*self.left_out, *lost))
 
 
-def make_plan(corpora: Corpora, model: str, request: SearchRequest) -> Plan:
-    """Choose the generations that can answer, and weigh the query's terms over them.
+def make_plan(corpora: Corpora, request: SearchRequest) -> Plan:
+    """Choose the generations that can answer.
 
     A collection that was asked for by name and cannot be searched is an error. Where all are
     searched, it is left out and named, unless nothing else is there.
@@ -156,7 +253,7 @@ def make_plan(corpora: Corpora, model: str, request: SearchRequest) -> Plan:
     for name in dict.fromkeys(request.collections) or corpora.names():
         try:
             generation = corpora.get(name)
-            _check(generation.manifest, model, request)
+            _check(generation.manifest, request)
             usable.append(generation)
         except ShoalError as error:
             if request.collections:
@@ -168,22 +265,20 @@ def make_plan(corpora: Corpora, model: str, request: SearchRequest) -> Plan:
     if not usable:
         message = "nothing is indexed yet; index a folder first"
         raise NotFound(message)
-    terms = None if request.mode is Mode.SEMANTIC else weigh_query(request.query, usable)
-    return Plan(tuple(usable), tuple(left_out), terms)
+    return Plan(tuple(usable), tuple(left_out))
 
 
-def _check(manifest: Manifest, model: str, request: SearchRequest) -> None:
+def _check(manifest: Manifest, request: SearchRequest) -> None:
     """Raise where the query's vector would not lie in the collection's space."""
     if request.mode is Mode.LEXICAL:
         return
     if request.vector is not None:
         _check_dimension(manifest, len(request.vector))
-    elif str(manifest.model) != model:
-        own = manifest.model.engine == EXTERNAL
-        way_out = "give the query's vector" if own else "delete and index it again"
+    elif manifest.model.engine == EXTERNAL:
         message = (
-            f"the vectors of collection {manifest.collection!r} were made by {manifest.model}, and "
-            f"queries here are embedded by {model}; {way_out}, or search with mode lexical"
+            f"the vectors of collection {manifest.collection!r} were handed in ({manifest.model}), "
+            "and no model here embeds a query for them; give the query's vector, or search with "
+            "mode lexical"
         )
         raise ModelMismatch(message)
 

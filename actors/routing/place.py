@@ -30,6 +30,12 @@ def placement(collection: str, shards: int, hosts: Sequence[str]) -> list[list[s
     return placed
 
 
+def in_turn(names: Sequence[str], turn: int) -> tuple[str, ...]:
+    """Return the names in a circle, the one whose turn it is first."""
+    first = turn % len(names)
+    return (*names[first:], *names[:first])
+
+
 def _weight(text: str) -> int:
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")

@@ -1,0 +1,177 @@
+"""What waits for the same goes there together: nothing waits while nothing is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+MOST = 64
+"""In one batch: twice as many bring a router and two hosts hardly more, and double the wait."""
+SLOTS = 2
+"""Batches under way at once to one receiver: it works on one while the other travels."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Q, A]):
+    item: Q
+    give_up_at: float
+    answer: asyncio.Future[A]
+
+
+@dataclass(slots=True)
+class _Slot:
+    lost: bool = False
+
+
+class Coalescer(Generic[Q, A]):
+    """Sends what waits as one batch as soon as a slot is free; belongs to one event loop.
+
+    Args:
+        send: Takes a batch and the `time.monotonic` at which the last of it gives up; returns an
+            answer for each, in order.
+        shared: Errors that concern whatever is sent. Any other may be the doing of one item: each
+            of the batch is then sent alone, and the rest get their answers.
+        on_drop: Called for each item whose caller left or whose time was up before it was sent.
+        size: How much of a batch an item fills; a larger one than `MOST` is sent alone.
+        slots: Batches under way at once.
+        patience_s: After so long a batch under way holds its slot no longer, so that what is stuck
+            keeps nothing else waiting; None where all would be stuck alike.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Q], float], Awaitable[Sequence[A]]],
+        shared: tuple[type[Exception], ...],
+        on_drop: Callable[[], object] = lambda: None,
+        size: Callable[[Q], int] = lambda _item: 1,
+        slots: int = SLOTS,
+        patience_s: float | None = None,
+    ) -> None:
+        self._send = send
+        self._shared = shared
+        self._on_drop = on_drop
+        self._size = size
+        self.slots = slots
+        self._patience_s = patience_s
+        self._late = 0
+        self._waiting: deque[_Waiting[Q, A]] = deque()
+        self._working: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._waiting and not self._working
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def submit(self, item: Q, give_up_at: float) -> asyncio.Future[A]:
+        """Return the future of the item's answer; to cancel it takes the item back.
+
+        Args:
+            item: What to send.
+            give_up_at: The `time.monotonic` from which on it is not sent any more: the future
+                then raises TimeoutError. What is under way is withdrawn with the last that waits.
+        """
+        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, give_up_at, answer))
+        self._begin()
+        return answer
+
+    def _begin(self) -> None:
+        if len(self._working) - self._late < self.slots:
+            task = asyncio.create_task(self._work())
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+
+    async def _work(self) -> None:
+        while batch := self._next():
+            with self._slot() as slot:
+                await self._answer(batch)
+            if slot.lost:  # others work by now
+                return
+
+    @contextmanager
+    def _slot(self) -> Iterator[_Slot]:
+        """Hold a slot for the block, but no longer than patience lasts."""
+        slot = _Slot()
+
+        def lose() -> None:
+            slot.lost = True
+            self._late += 1
+            if self._waiting:
+                self._begin()
+
+        wait_s = self._patience_s
+        losing = wait_s and asyncio.get_running_loop().call_later(wait_s, lose)
+        try:
+            yield slot
+        finally:
+            if losing:
+                losing.cancel()
+            self._late -= slot.lost
+
+    def _next(self) -> list[_Waiting[Q, A]]:
+        """Take the longest waiting that fit into a batch; drop what nobody waits for."""
+        batch: list[_Waiting[Q, A]] = []
+        size, now = 0, time.monotonic()
+        while self._waiting:
+            first = self._waiting[0]
+            if first.answer.done() or first.give_up_at <= now:
+                self._waiting.popleft()
+                self._on_drop()
+                if not first.answer.done():
+                    first.answer.set_exception(TimeoutError())
+                continue
+            size += self._size(first.item)
+            if batch and size > MOST:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _answer(self, batch: list[_Waiting[Q, A]]) -> None:
+        give_up_at = max(waiting.give_up_at for waiting in batch)
+        sending = asyncio.ensure_future(self._send([waiting.item for waiting in batch], give_up_at))
+        _cancel_with_last([waiting.answer for waiting in batch], sending)
+        try:
+            await asyncio.wait({sending})
+        finally:
+            sending.cancel()  # where it is this task that is ended
+        if sending.cancelled():
+            return
+        error = sending.exception()
+        if error is not None and len(batch) > 1 and not isinstance(error, self._shared):
+            for waiting in batch:
+                if not waiting.answer.done():
+                    await self._answer([waiting])
+            return
+        for number, waiting in enumerate(batch):
+            if waiting.answer.done():
+                continue
+            if error is None:
+                waiting.answer.set_result(sending.result()[number])
+            else:
+                waiting.answer.set_exception(error)
+
+
+def _cancel_with_last(answers: Sequence[asyncio.Future[A]], sending: asyncio.Future[Any]) -> None:
+    """Withdraw a batch once nobody waits for any of it."""
+    left = len(answers)
+
+    def one_less(_: asyncio.Future[A]) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            sending.cancel()  # no more than what is still under way
+
+    for answer in answers:
+        answer.add_done_callback(one_less)

@@ -1,0 +1,192 @@
+import asyncio
+import time
+
+import pytest
+
+from actors.routing.batch import MOST, Coalescer
+
+LATER = time.monotonic() + 3600
+
+
+class Receiver:
+    """Answers batches in the order in which they are let go; remembers what was in them."""
+
+    def __init__(self):
+        self.batches = []
+        self._gates = []
+
+    async def __call__(self, items, _give_up_at):
+        self.batches.append(list(items))
+        gate = asyncio.Event()
+        self._gates.append(gate)
+        await gate.wait()
+        return [item * 10 for item in items]
+
+    async def sent(self, number):
+        """Wait until so many batches were sent."""
+        async with asyncio.timeout(10):
+            while len(self.batches) < number:
+                await asyncio.sleep(0)
+
+    def let_go(self, batch=0):
+        self._gates[batch].set()
+
+
+def test_what_comes_while_nothing_is_under_way_is_sent_at_once():
+    async def run():
+        receiver = Receiver()
+        answer = Coalescer(receiver, ()).submit(1, LATER)
+        await receiver.sent(1)
+        receiver.let_go()
+        return receiver.batches, await answer
+
+    assert asyncio.run(run()) == ([[1]], 10)
+
+
+def test_what_comes_while_all_slots_are_taken_goes_together_when_one_is_free():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=1)
+        answers = [queue.submit(1, LATER)]
+        await receiver.sent(1)
+        answers += [queue.submit(item, LATER) for item in (2, 3, 4)]
+        receiver.let_go(0)
+        await receiver.sent(2)
+        receiver.let_go(1)
+        return receiver.batches, await asyncio.gather(*answers)
+
+    assert asyncio.run(run()) == ([[1], [2, 3, 4]], [10, 20, 30, 40])
+
+
+def test_a_batch_holds_no_more_than_the_most_and_a_large_item_goes_alone():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), size=lambda item: item, slots=1)
+        answers = [queue.submit(item, LATER) for item in (MOST - 1, 1, 1, MOST + 5, 2)]
+        for number in range(4):
+            await receiver.sent(number + 1)
+            receiver.let_go(number)
+        await asyncio.gather(*answers)
+        return receiver.batches
+
+    assert asyncio.run(run()) == [[MOST - 1, 1], [1], [MOST + 5], [2]]
+
+
+def test_what_its_caller_took_back_or_whose_time_is_up_is_never_sent():
+    async def run():
+        dropped = []
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), on_drop=lambda: dropped.append(1), slots=1)
+        first = queue.submit(1, LATER)
+        await receiver.sent(1)
+        taken_back, late = queue.submit(2, LATER), queue.submit(3, time.monotonic())
+        last = queue.submit(4, LATER)
+        taken_back.cancel()
+        receiver.let_go(0)
+        await receiver.sent(2)
+        receiver.let_go(1)
+        with pytest.raises(TimeoutError):
+            await late
+        await asyncio.gather(first, last)
+        return receiver.batches, len(dropped), queue.idle
+
+    assert asyncio.run(run())[:2] == ([[1], [4]], 2)
+
+
+@pytest.mark.parametrize(
+    ("shared", "calls", "answers"),
+    [
+        ((), [["a", "bad", "c"], ["a"], ["bad"], ["c"]], ["A", "bad fails", "C"]),
+        ((ValueError,), [["a", "bad", "c"]], ["bad fails"] * 3),
+    ],
+    ids=["may be one item's doing", "concerns all"],
+)
+def test_an_error_that_may_be_one_items_doing_spares_the_others(shared, calls, answers):
+    async def run():
+        made = []
+
+        async def send(items, _give_up_at):
+            made.append(list(items))
+            if "bad" in items:
+                message = "bad fails"
+                raise ValueError(message)
+            return [item.upper() for item in items]
+
+        queue = Coalescer(send, shared, slots=1)
+        asked = [queue.submit(item, LATER) for item in ("a", "bad", "c")]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return made, [str(answer) for answer in found]
+
+    assert asyncio.run(run()) == (calls, answers)
+
+
+def test_a_batch_may_take_as_long_as_the_last_of_it_can_wait():
+    async def run():
+        told = []
+
+        async def send(items, give_up_at):
+            told.append(give_up_at)
+            return items
+
+        queue = Coalescer(send, ())
+        await asyncio.gather(queue.submit(1, LATER), queue.submit(2, LATER + 5))
+        return told
+
+    assert asyncio.run(run()) == [LATER + 5]
+
+
+def test_a_batch_that_nobody_waits_for_any_more_is_withdrawn_and_the_next_goes():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=1)
+        stuck = [queue.submit("stuck", LATER), queue.submit("stuck too", LATER)]
+        await receiver.sent(1)
+        last = queue.submit("a", LATER)
+        stuck[0].cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        before = len(receiver.batches)
+        stuck[1].cancel()
+        await receiver.sent(2)
+        receiver.let_go(1)
+        return before, receiver.batches, await last
+
+    assert asyncio.run(run()) == (1, [["stuck", "stuck too"], ["a"]], "a" * 10)
+
+
+def test_a_batch_that_is_stuck_keeps_nothing_waiting_for_longer_than_patience():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=1, patience_s=0.01)
+        stuck = queue.submit(1, LATER)
+        await receiver.sent(1)
+        others = [queue.submit(item, LATER) for item in (2, 3)]
+        await receiver.sent(2)
+        receiver.let_go(1)
+        found = await asyncio.gather(*others)
+        receiver.let_go(0)
+        return receiver.batches, [await stuck, *found]
+
+    assert asyncio.run(run()) == ([[1], [2, 3]], [10, 20, 30])
+
+
+def test_a_slot_that_was_lost_comes_back_once_and_no_more():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=1, patience_s=0.5)
+        answers = [queue.submit(1, LATER)]
+        await receiver.sent(1)
+        answers.append(queue.submit(2, LATER))
+        await receiver.sent(2)  # because the first is late
+        receiver.let_go(0)
+        receiver.let_go(1)
+        await asyncio.gather(*answers)
+        for item in (3, 4, 5):
+            answers.append(queue.submit(item, LATER))
+            await receiver.sent(3)
+        receiver.let_go(2)
+        await receiver.sent(4)
+        receiver.let_go(3)
+        return receiver.batches, await asyncio.gather(*answers)
+
+    assert asyncio.run(run()) == ([[1], [2], [3], [4, 5]], [10, 20, 30, 40, 50])
