@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
 from actors.messages import SegmentRef, ShardRef
+from actors.scaling import SCALES
 from actors.storage import AlreadyThere, Storage
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -39,6 +40,8 @@ class Manifest:
         created_at: When it was published.
         writer: Names the job that published it.
         deleted: The collection is gone since this generation.
+        model_name: The model's name, as `actors/engines/spec.py` reads it; "" stands for the
+            cluster's default, and for whatever made vectors that were handed in.
     """
 
     collection: str
@@ -49,6 +52,7 @@ class Manifest:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     writer: str = ""
     deleted: bool = False
+    model_name: str = ""
 
     @property
     def segments(self) -> Iterator[SegmentRef]:
@@ -94,7 +98,8 @@ class Catalog:
     def keep_out(self) -> None:
         """Keep a local root's own files out of what is indexed, where it lies in such a folder."""
         if self._storage.is_local:
-            self._storage.put("collections/.gitignore", b"*\n")
+            for folder in ("collections", SCALES):
+                self._storage.put(f"{folder}/.gitignore", b"*\n")
 
     def get(self, collection: str) -> Manifest:
         """Return the newest generation.
@@ -112,6 +117,20 @@ class Catalog:
         """Return the newest generation, or None where there is none or it says deleted."""
         manifest = self._newest(check_name(collection))
         return None if manifest is None or manifest.deleted else manifest
+
+    def fingerprints(self) -> set[str]:
+        """Return the vector spaces of all collections.
+
+        Raises:
+            CorruptData: A manifest is damaged, so that nobody knows which it needs.
+        """
+        found = map(self.find, self.names())
+        return {str(manifest.model) for manifest in found if manifest}
+
+    def since(self, base: Manifest) -> list[Manifest]:
+        """Return the generations that were published after `base`, oldest first."""
+        last = _manifest_file(base.collection, base.generation)
+        return [self._read(name) for name in self._manifests(base.collection) if name > last]
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Publish `manifest` as the generation after the one it names as its own.
@@ -133,11 +152,14 @@ class Catalog:
             raise Conflict(message) from error
         return following
 
-    def new(self, collection: str, model: Fingerprint, shards: int, source: str) -> Manifest:
+    def new(
+        self, collection: str, model: Fingerprint, shards: int, source: str, model_name: str = ""
+    ) -> Manifest:
         """Return an empty base to publish the first generation on, or the next after a deletion."""
         newest = self._newest(check_name(collection))
         generation = newest.generation if newest else 0
-        return Manifest(collection, generation, model, ((),) * shards, source)
+        empty = ((),) * shards
+        return Manifest(collection, generation, model, empty, source, model_name=model_name)
 
     def delete(self, collection: str, writer: str = "") -> None:
         """Publish the end of a collection, then remove its files; NotFound where there is none."""

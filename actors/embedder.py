@@ -1,21 +1,44 @@
-"""Embedder: one model replica in a process of its own."""
+"""Embedder: one model replica in a process of its own, inside its memory limit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+import contextvars
+import gc
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.engines.base import Kind
-from actors.engines.registry import fingerprint, open_engine
+from actors import spans
+from actors.asking import tell
+from actors.engines.base import Engine, Kind, OnProgress
+from actors.engines.registry import describe, import_libraries, open_engine
+from actors.errors import LimitExceeded, MemoryLimitExceeded, ModelMismatch
 from actors.index.writing import ChunkBlock
-from actors.messages import ActorStatus
-from actors.model import LazyModel
-from actors.process import answers_always, returns, status_of
+from actors.memory import Pressure, give_back, give_back_files, load_gate, ran_out
+from actors.messages import ActorStatus, Embedded
+from actors.model import LazyModel, ModelState, Progress
+from actors.origin import Origin
+from actors.process import MemoryConfig, answers_always, guard_memory, returns, status_of
+
+_log = logging.getLogger("shoal.embedder")
+_T = TypeVar("_T")
+
+MAX_TEXT_CHARS = 2_000_000
+"""Of one text: twice the largest file that is indexed. No model reads a fiftieth of it."""
+_LEAST_BATCH_TOKENS = 64
+_RESERVE_BYTES = 4 << 20
+"""Let go of where memory ran out, to have some for saying so. Never touched, so it costs none."""
+_SPARE_THREADS = 4
+"""Beside those that compute: one that loads or unloads, some that wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,47 +47,95 @@ class EmbedderConfig:
 
     Attributes:
         name: Its actor name.
-        model: `engine:reference`.
+        model: The model's name.
         weights: Fingerprint of the model's files, so that replaced files mean another actor.
         keep_alive_s: Seconds of idleness before the model is unloaded.
+        threads: Computations at once.
+        memory: What memory it may use.
+        steward: Actor name of who is told when a load begins, gets on and ends.
+        prefault: Read the model's weights ahead of a load.
     """
 
     name: str
     model: str
     weights: str
     keep_alive_s: float
-
-
-def embedder_config(name: str, model: str, keep_alive_s: float) -> EmbedderConfig:
-    """Return the configuration of a replica of `model`, as its files are now."""
-    return EmbedderConfig(name, model, str(fingerprint(model)), keep_alive_s)
+    threads: int
+    memory: MemoryConfig
+    steward: str = ""
+    prefault: bool = True
 
 
 class Embedder:
-    """Turns texts into unit vectors, float32 [n, d]; loads its model when first asked to."""
+    """Turns texts into unit vectors; loads its model when first asked to."""
 
     def __init__(self, config: EmbedderConfig) -> None:
         self._config = config
-        self._model = LazyModel(partial(open_engine, config.model), config.keep_alive_s)
+        import_libraries(config.model)
+        # Threads come first: where the address space is capped, the stack of each would count.
+        self._threads = _started_threads(config.threads + _SPARE_THREADS)
+        self._memory = guard_memory(config)
+        self._model = LazyModel(
+            self._load, self._unload, config.keep_alive_s, self._tell_steward, self._threads
+        )
         self._blocks = asyncio.Semaphore(1)  # one block in memory; queries do not queue behind it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reserve = bytearray()
+        self._batch_tokens = 0
         self._texts = 0
+        self._learn_from_predecessor()
+        self._memory.on_pressure(self._relieve)
 
-    async def embed(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
-        """Embed a few texts."""
-        async with self._model.use() as engine:
-            self._texts += len(texts)
-            return await asyncio.to_thread(engine.embed, texts, kind)
+    async def embed(
+        self,
+        texts: Sequence[str],
+        kind: Kind,
+        retried: bool = False,
+        origins: tuple[Origin, ...] = (),
+    ) -> Embedded:
+        """Embed texts.
+
+        Args:
+            texts: What to embed.
+            kind: Picks the prefix of models that have them.
+            retried: Another try came to nothing; where this replica died of embedding too, the
+                texts may be the cause, and are not tried again.
+            origins: Whose texts they are.
+
+        Raises:
+            LimitExceeded: A text is far beyond what any model reads.
+            MemoryLimitExceeded: There is no memory for it; `retry_after_s` tells when to come back.
+            ModelLoadError: The model cannot be loaded.
+        """
+        _refuse_giants(texts)
+        if retried:
+            self._refuse_what_killed()
+        self._memory.admit(f"embed {len(texts)} texts")
+        self._loop = asyncio.get_running_loop()
+        with spans.span("embedder.embed", *origins, texts=len(texts)):
+            async with self._model.use() as engine:
+                vectors = await self._in_thread(lambda: self._compute(engine, texts, kind))
+        self._texts += len(texts)
+        pressure = self._memory.status().pressure.value
+        return Embedded(vectors, pressure, self._config.name)
 
     @returns(2)
-    async def embed_block(self, block: ChunkBlock) -> tuple[int, NDArray[np.float32]]:
+    async def embed_block(
+        self, block: ChunkBlock, retried: bool = False
+    ) -> tuple[int, NDArray[np.float32]]:
         """Embed the chunks of a block that is being indexed.
 
         The number of vectors comes apart from them, so that a caller can wait for it and leave
         the vectors where they are until a segment is written.
         """
         async with self._blocks:
-            vectors = await self.embed(block.texts, "document")
-        return len(vectors), vectors
+            answer = await self.embed(block.texts, "document", retried)
+        return len(answer.vectors), answer.vectors
+
+    @answers_always
+    async def last_death(self) -> str:
+        """Return why the memory limit ended this actor's predecessor, or "" where it did not."""
+        return self._memory.last_words()
 
     @answers_always
     async def configuration(self) -> EmbedderConfig:
@@ -73,14 +144,164 @@ class Embedder:
 
     @answers_always
     async def status(self) -> ActorStatus:
-        """Return how the actor is; answered while a model loads or a block is embedded."""
-        model = self._model
+        """Return how the actor is; answered while a model loads or a block is embedded.
+
+        Libraries that read a tokenizer or a GGUF model hold the interpreter, and so the answer,
+        for as long as that takes: the steward knows meanwhile how far the load is.
+        """
+        return self._status()
+
+    def _status(self) -> ActorStatus:
+        model, progress = self._model, self._model.progress
+        loading = model.state is ModelState.LOADING
         return status_of(
             self,
-            self._config.name,
+            self._config,
+            self._memory,
             model=self._config.model,
             state=model.state.value,
+            **(_told(progress) if loading else {}),
             loads=model.loads,
+            unloads=model.unloads,
             load_s=round(model.load_s, 3),
             texts=self._texts,
         )
+
+    def _load(self, on_progress: OnProgress) -> Engine:
+        what = f"load {self._config.model}"
+        told = self._telling(on_progress)
+        engine = self._within_memory(what, lambda: self._open(what, told))
+        self._batch_tokens = engine.batch_tokens
+        return engine
+
+    def _telling(self, on_progress: OnProgress) -> OnProgress:
+        """Have the steward told of each new phase."""
+
+        def told(phase: str, done: int, total: int) -> None:
+            is_new = phase != self._model.progress.phase
+            on_progress(phase, done, total)
+            if is_new and self._loop is not None:
+                asyncio.run_coroutine_threadsafe(self._tell_steward(), self._loop)
+
+        return told
+
+    async def _tell_steward(self) -> None:
+        if self._config.steward:
+            await tell(self._config.steward, lambda it: it.heard.remote(self._status()))
+
+    def _open(self, what: str, on_progress: OnProgress) -> Engine:
+        card = describe(self._config.model, on_progress)
+        limit = self._config.memory.limit_bytes
+        card = replace(card, budget=limit, prefault=self._config.prefault)
+        self._refuse_other_weights(str(card.fingerprint))
+        with load_gate(lambda: on_progress("waiting for another model's load", 0, 0)):
+            self._memory.check_room(card.footprint.total, what)
+            with self._memory.track(what):
+                return open_engine(card, self._config.threads, on_progress)
+
+    def _unload(self, engine: Engine) -> None:
+        with self._memory.track(f"unload {self._config.model}"):
+            engine.close()
+            if getattr(engine, "unload_ends_process", False):
+                os._exit(0)  # Ray starts the actor again, without the model
+            gc.collect()
+            give_back()
+            give_back_files()
+
+    def _compute(self, engine: Engine, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+        what = f"embed {len(texts)} texts"
+        with self._memory.track(what, logging.DEBUG):
+            vectors = self._within_memory(what, lambda: engine.embed(texts, kind))
+        self._memory.survived()
+        return vectors
+
+    def _within_memory(self, what: str, work: Callable[[], _T]) -> _T:
+        """Return what `work` returns; where memory ran out, give back what it held, and say so."""
+        try:
+            self._reserve = self._reserve or bytearray(_RESERVE_BYTES)
+            return work()
+        except (MemoryError, OSError, SystemError) as error:
+            self._reserve.clear()  # else the next line may fail as well
+            if not self._is_shortage(error):
+                raise
+            traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        give_back()
+        if self._loop is not None:  # the engine may hold what it could not use
+            self._loop.call_soon_threadsafe(self._model.unload_when_idle)
+        raise self._out_of_memory(what)
+
+    def _is_shortage(self, error: Exception) -> bool:
+        if isinstance(error, SystemError):  # Python could not even make a MemoryError, or a bug
+            seen = self._memory.status().pressure  # what filled the memory may be gone by now
+            return seen is not Pressure.OK or self._memory.sample().pressure is not Pressure.OK
+        return ran_out(error)
+
+    def _relieve(self, pressure: Pressure) -> None:
+        """Give up what can be given up, and work in smaller batches while memory is short."""
+        engine = self._model.engine
+        if engine is None:
+            return
+        if pressure is Pressure.OK:
+            engine.batch_tokens = self._batch_tokens
+            return
+        engine.drop_caches()
+        engine.batch_tokens = max(_LEAST_BATCH_TOKENS, engine.batch_tokens // 2)
+        if pressure is Pressure.HARD and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._model.unload_when_idle)
+
+    def _learn_from_predecessor(self) -> None:
+        """Do not load at once what the last process died of loading."""
+        note = self._memory.last_death
+        if note is not None and note.doing.startswith("load"):
+            self._model.fail(MemoryLimitExceeded(self._memory.last_words()), note.deaths)
+
+    def _refuse_what_killed(self) -> None:
+        note = self._memory.last_death
+        if note is not None and note.doing.startswith("embed"):
+            raise MemoryLimitExceeded(self._memory.last_words(), retry_after_s=1.0)
+
+    def _refuse_other_weights(self, fingerprint: str) -> None:
+        if fingerprint != self._config.weights:
+            message = (
+                f"the files of {self._config.model} are those of {fingerprint} now, not of "
+                f"{self._config.weights}; put the old ones back, or index again with the new model"
+            )
+            raise ModelMismatch(message)
+
+    def _out_of_memory(self, what: str) -> MemoryLimitExceeded:
+        now = self._memory.status()
+        message = (
+            f"no memory was left to {what}: {now.pss >> 20} of {now.limit >> 20} MiB are in use "
+            f"({now.enforcement}); raise {self._config.memory.setting}, or take a smaller model"
+        )
+        return MemoryLimitExceeded(message, retry_after_s=1.0)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        within = contextvars.copy_context()  # so that its log names the request
+        return await asyncio.get_running_loop().run_in_executor(self._threads, within.run, work)
+
+
+def _told(progress: Progress) -> dict[str, str | int | float]:
+    fraction = round(progress.fraction, 3)
+    return {"phase": progress.phase, "fraction": fraction, "done_bytes": progress.done}
+
+
+def _refuse_giants(texts: Sequence[str]) -> None:
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_TEXT_CHARS:
+        message = (
+            f"a text has {longest:,} characters, and no more than {MAX_TEXT_CHARS:,} are taken; "
+            "cut it into chunks"
+        )
+        raise LimitExceeded(message)
+
+
+def _started_threads(number: int) -> ThreadPoolExecutor:
+    """Return a pool whose threads run already."""
+    pool = ThreadPoolExecutor(number, thread_name_prefix="embedder")
+    together = threading.Barrier(number + 1)
+    for _ in range(number):
+        pool.submit(together.wait)
+    together.wait()
+    return pool

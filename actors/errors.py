@@ -10,8 +10,11 @@ ShoalError
 ├── StorageError              507  the root cannot be read or written
 │   └── CorruptData           500  what was read is not what was written
 ├── ModelLoadError            503  a model cannot be loaded
+├── MemoryLimitExceeded       503  a load or a batch would not fit, or did not fit, into memory
+├── ReplicaLost               503  the actors that could answer died over this request
 ├── Overloaded                429  too much is waiting already
 ├── DeadlineExceeded          504  time ran out
+├── IncompleteCoverage        503  a shard did not answer, and the caller wants all or nothing
 └── GatewayUnavailable        503  no gateway could be reached or started
 """
 
@@ -93,6 +96,18 @@ class ModelLoadError(ShoalError):
     status = 503
 
 
+class MemoryLimitExceeded(ShoalError):
+    """A load or a batch would not fit, or did not fit, into the memory that an actor may use."""
+
+    status = 503
+
+
+class ReplicaLost(ShoalError):
+    """The actors that could answer died over this request, one after the other."""
+
+    status = 503
+
+
 class Overloaded(ShoalError):
     """Too much is waiting already; `retry_after_s` says when to come back."""
 
@@ -103,6 +118,12 @@ class DeadlineExceeded(ShoalError):
     """Time ran out before there was anything to answer."""
 
     status = 504
+
+
+class IncompleteCoverage(ShoalError):
+    """A shard did not answer, and the caller takes an answer of all shards alone."""
+
+    status = 503
 
 
 class GatewayUnavailable(ShoalError):

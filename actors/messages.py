@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.engines.base import Fingerprint
 from actors.index.fusion import Mode
 from actors.index.lexical import WeightedTerms
 from actors.index.ranking import Ranking
+from actors.message import Message
+from actors.origin import NOBODY, Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Message):
     """A contiguous line range of one file: the unit of retrieval.
 
     Attributes:
@@ -33,9 +37,28 @@ class Chunk:
     symbol: str
     text: str
 
+    @property
+    def record(self) -> bytes:
+        """The chunk as it is stored and sent: its fields as a JSON array, in UTF-8."""
+        fields = [getattr(self, name) for name in Chunk.__slots__]
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def of(cls, record: bytes) -> Chunk:
+        """Read a record.
+
+        Raises:
+            ValueError: It is none.
+        """
+        fields = json.loads(record)
+        if not isinstance(fields, list) or len(fields) != len(Chunk.__slots__):
+            message = "a chunk's record is damaged"
+            raise ValueError(message)
+        return cls(*fields)
+
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Message):
     """Which chunks a query may find; an empty tuple admits all.
 
     Attributes:
@@ -49,7 +72,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentRef:
+class SegmentRef(Message):
     """A segment as one generation sees it.
 
     Attributes:
@@ -70,7 +93,7 @@ class SegmentRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardRef:
+class ShardRef(Message):
     """One shard of one generation: all that a host needs to know to search it."""
 
     collection: str
@@ -80,16 +103,17 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardQuery:
+class ShardQuery(Message):
     """One query as a shard sees it; a side that is None is not searched.
 
     Attributes:
-        vector: float32 [d], unit length.
+        vector: float32 [d], unit length, in the space of the shard's collection.
         terms: Weighed with the statistics of all that is searched.
         filter: Applied before ranking.
         depth: How many candidates each side returns.
         limit: How many chunks come back with their text.
         context: Lines around each of them that come along.
+        origin: Whose query it is.
     """
 
     vector: NDArray[np.float32] | None
@@ -98,27 +122,28 @@ class ShardQuery:
     depth: int
     limit: int
     context: int
+    origin: Origin = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
-class ShardAnswer:
+class ShardAnswer(Message):
     """A shard's candidates, and the text of those likely to be shown.
 
     Attributes:
         dense: Best by cosine similarity.
         lexical: Best by BM25.
-        chunks: Chunk id → chunk.
+        records: Chunk id → the chunk's record.
         search_ms: Milliseconds spent in the host.
     """
 
     dense: Ranking
     lexical: Ranking
-    chunks: dict[int, Chunk] = field(default_factory=dict)
+    records: dict[int, bytes] = field(default_factory=dict)
     search_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class SearchRequest:
+class SearchRequest(Message):
     """A search over whole collections.
 
     Attributes:
@@ -130,6 +155,10 @@ class SearchRequest:
         vector: float32 [d], to be used in place of the embedded query, or None.
         deadline_s: Seconds until the answer is what came.
         context: Lines around each hit that come along.
+        require_full_coverage: An answer that lacks a shard is an error.
+        caller: Who asks, as far as is known: callers take turns where many wait.
+        origin: Names the request in the logs and traces of every process that it passes.
+        typos: Words that no chunk holds stand for those one typing mistake away.
     """
 
     query: str
@@ -140,27 +169,31 @@ class SearchRequest:
     vector: NDArray[np.float32] | None
     deadline_s: float
     context: int = 0
+    require_full_coverage: bool = False
+    caller: str = ""
+    origin: Origin = NOBODY
+    typos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Message):
     """One chunk of an answer.
 
     Attributes:
         collection: Where it was found.
         chunk_id: Stable id.
         score: Cosine, BM25 or fused reciprocal rank, by the mode.
-        chunk: The chunk.
+        record: The chunk's record.
     """
 
     collection: str
     chunk_id: int
     score: float
-    chunk: Chunk
+    record: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Message):
     """What an answer took from one collection.
 
     Attributes:
@@ -179,7 +212,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchAnswer:
+class SearchAnswer(Message):
     """Hits, and how much of the asked-for was searched for them.
 
     Attributes:
@@ -194,22 +227,121 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class ActorStatus:
+class Topology(Message):
+    """Which actors serve searches.
+
+    Attributes:
+        hosts: Actor names of the shard hosts.
+        replication: How many of them may serve one shard.
+    """
+
+    hosts: tuple[str, ...]
+    replication: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Message):
+    """How many actors of each kind serve.
+
+    Attributes:
+        embedders: Replicas of each model in use.
+        hosts: Shard hosts.
+        replication: How many hosts serve each shard; where there are fewer, all of them do.
+        routers: Routers; each answers as any other would.
+    """
+
+    embedders: int
+    hosts: int
+    replication: int
+    routers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStatus(Message):
     """How one actor is.
 
     Attributes:
         name: Its name in the namespace.
         kind: Its class.
         pid: Its process.
-        rss_bytes: Resident memory of the process.
+        pss_bytes: Memory of the process and all that it started, shared pages in proportion.
+        peak_bytes: The most of it so far.
+        limit_bytes: What it may be.
+        pressure: "ok", "soft" or "hard".
+        enforcement: What holds it to the limit.
+        refusals: How often work was refused for want of memory.
+        kills: How often the limit ended it.
+        restarts: How often it was started again.
         detail: What is particular to the kind, for people.
     """
 
     name: str
     kind: str
     pid: int
-    rss_bytes: int
+    pss_bytes: int
+    peak_bytes: int
+    limit_bytes: int
+    pressure: str
+    enforcement: str
+    refusals: int
+    kills: int
+    restarts: int
     detail: dict[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram(Message):
+    """How often something was how large.
+
+    Attributes:
+        name: What was measured, its unit last.
+        label: Of what: a stage, or who was called.
+        bounds: Upper bounds of the buckets, inclusive.
+        counts: Values in each bucket, and in one more beyond the last bound.
+        total: The sum of all values.
+    """
+
+    name: str
+    label: str
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+
+POOL_LEASE_S = 60.0
+"""A pool that was asked for lives so long even where no collection needs its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Message):
+    """The replicas of one model.
+
+    Attributes:
+        model: The model's name, as `actors/engines/spec.py` reads it.
+        fingerprint: Its vector space.
+        embedders: Actor names of its replicas.
+        limit_bytes: What memory each of them may use.
+    """
+
+    model: str
+    fingerprint: Fingerprint
+    embedders: tuple[str, ...]
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded(Message):
+    """A replica's answer: vectors, float32 [n, d] of unit length and the state of its memory.
+
+    Attributes:
+        vectors: One row per text, in order.
+        pressure: "ok", "soft" or "hard".
+        replica: Actor name of who answers.
+    """
+
+    vectors: NDArray[np.float32]
+    pressure: str
+    replica: str
 
 
 class JobState(StrEnum):
@@ -221,7 +353,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Message):
     """How far an indexing job is.
 
     Attributes:

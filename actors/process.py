@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
+import gc
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import psutil
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from actors.errors import GatewayUnavailable
+from actors.logs import begin_actors_log
+from actors.memory import ActorMemory, Enforcement, Watermarks
 from actors.messages import ActorStatus
+from actors.spans import begin_tracing
 
 _log = logging.getLogger("shoal.process")
 
 NAMESPACE = "shoal"
 STATUS = "status"
 """Concurrency group of `status` and `configuration`: they answer while the data path is busy."""
+SPREAD: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
+"""Option of actors that stand in for each other: a machine that fails takes few of them along."""
 _START_S = 60.0
+_T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 _KILL_S = 15.0
-_BATCH_NICENESS = 10
-_PAUSE_S = 0.05
-"""Between two rounds of asking, while every candidate restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """What memory an actor may use, and what is done about it.
+
+    Attributes:
+        limit_bytes: PSS of its process and all that it starts.
+        soft: Share of the limit from which caches are dropped and work is cut smaller.
+        hard: Share of the limit from which new work is refused.
+        enforcement: "auto", or the one layer to use: "cgroup", "rlimit" or "watchdog".
+        object_store_bytes: Ray's shared memory on the node, which is not the actor's.
+        setting: What raises the limit, for messages.
+    """
+
+    limit_bytes: int
+    soft: float
+    hard: float
+    enforcement: Enforcement
+    object_store_bytes: int
+    setting: str = "the limit"
 
 
 class Config(Protocol):
@@ -37,6 +59,10 @@ class Config(Protocol):
     @property
     def name(self) -> str:
         """The actor's name in the namespace."""
+
+    @property
+    def memory(self) -> MemoryConfig:
+        """What memory it may use."""
 
 
 def find_or_make(kind: type, config: Config, **options: Any) -> Any:  # noqa: ANN401 - an untyped Ray handle
@@ -47,18 +73,18 @@ def find_or_make(kind: type, config: Config, **options: Any) -> Any:  # noqa: AN
     Raises:
         GatewayUnavailable: An actor with another configuration does not go away.
     """
-    handle = _find(config.name)
+    handle = find_actor(config.name)
     if handle is not None:
         if ray.get(handle.configuration.remote(), timeout=_START_S) == config:
             return handle
         _log.info("actor %s has another configuration and is replaced", config.name)
-        ray.kill(handle)
-        _wait_until_gone(config.name)
+        end_actor(config.name)
     return _make(kind, config, options)
 
 
 def _make(kind: type, config: Config, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    remote = ray.remote(concurrency_groups={STATUS: 4}, num_cpus=0, max_restarts=-1, **options)
+    options = {"num_cpus": 0, "memory": config.memory.limit_bytes, "max_restarts": -1, **options}
+    remote = ray.remote(concurrency_groups={STATUS: 4}, **options)
     named = remote(kind).options(name=config.name, namespace=NAMESPACE, lifetime="detached")
     return named.remote(config)
 
@@ -75,63 +101,36 @@ def returns(values: int) -> Callable[[_F], _F]:
     return mark
 
 
-async def unwrapped(call: Awaitable[Any]) -> Any:  # noqa: ANN401
-    """Return what a remote call returns, or raise what it raised, without Ray's wrapping."""
-    try:
-        return await call
-    except RayTaskError as error:
-        raise error.cause from None
+def end_actor(name: str) -> None:
+    """End a named actor for good; harmless where there is none."""
+    handle = find_actor(name)
+    if handle is not None:
+        ray.kill(handle)
+        _wait_until_gone(name)
 
 
-async def result_of(call: Awaitable[Any], timeout_s: float) -> Any:  # noqa: ANN401
-    """Like `unwrapped`, with a bound.
-
-    Raises:
-        TimeoutError: No answer within `timeout_s` seconds; the call itself goes on.
-    """
-    return await asyncio.wait_for(unwrapped(call), timeout_s)
-
-
-async def first_answer(
-    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], left_s: Callable[[], float]
-) -> Any:  # noqa: ANN401 - whatever the remote method returns
-    """Ask the named actors in turn, for as long as they are dead or restarting.
-
-    Args:
-        names: Actors that can answer, best first.
-        call: Makes the remote call on one of them; made again where an actor died over it.
-        left_s: Seconds that remain.
-
-    Raises:
-        TimeoutError: Time is up.
-    """
-    for attempt in itertools.count():
-        name = names[attempt % len(names)]
-        try:
-            return await result_of(call(_handle(name)), max(left_s(), 0))
-        except RayActorError as error:
-            _handles.pop(name, None)
-            if left_s() <= 0:
-                raise TimeoutError from error
-            if attempt % len(names) == len(names) - 1:
-                await asyncio.sleep(_PAUSE_S)
-    raise AssertionError  # pragma: no cover - the loop has no end
+def names_of_actors() -> list[str]:
+    """Return the names of all actors that live or are being restarted."""
+    return [
+        actor["name"]
+        for actor in ray.util.list_named_actors(all_namespaces=True)
+        if actor["namespace"] == NAMESPACE
+    ]
 
 
-_handles: dict[str, Any] = {}
-"""By name: asking Ray for one takes a round trip, and it stays valid while its actor restarts."""
+def memory_free() -> int:
+    """Return the bytes that the cluster's nodes together could still give to actors."""
+    return int(ray.available_resources().get("memory", 0))
 
 
-def _handle(name: str) -> Any:  # noqa: ANN401 - an untyped Ray handle
-    if name not in _handles:
-        found = _find(name)
-        if found is None:  # it is being replaced
-            raise ActorUnavailableError(name, None)
-        _handles[name] = found
-    return _handles[name]
+def largest_memory_free() -> int:
+    """Return the bytes that the best node of the cluster could still give to an actor."""
+    capacity = max((node["Resources"].get("memory", 0) for node in ray.nodes()), default=0)
+    return min(int(capacity), memory_free())
 
 
-def _find(name: str) -> Any | None:  # noqa: ANN401
+def find_actor(name: str) -> Any | None:  # noqa: ANN401
+    """Return the handle of a named actor, or None where there is none; blocks for its name."""
     with contextlib.suppress(ValueError):
         return ray.get_actor(name, namespace=NAMESPACE)
     return None
@@ -139,20 +138,49 @@ def _find(name: str) -> Any | None:  # noqa: ANN401
 
 def _wait_until_gone(name: str) -> None:
     give_up = time.monotonic() + _KILL_S
-    while _find(name) is not None:
+    while find_actor(name) is not None:
         if time.monotonic() > give_up:
             message = f"actor {name} did not end within {_KILL_S:.0f} s; run `shoal down`"
             raise GatewayUnavailable(message)
         time.sleep(0.05)
 
 
-def step_back() -> None:
-    """Let every search on this machine go first, from now on; for processes that run batch work."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, 0, _BATCH_NICENESS)
+def guard_memory(config: Config) -> ActorMemory:
+    """Cap and watch the memory of the calling actor; to be called before it holds any.
+
+    It is the first that every actor does, so that its log and its spans begin here too.
+    """
+    begin_actors_log(config.name)
+    begin_tracing(config.name)
+    gc.freeze()  # what is imported stays: no collection need go through it
+    memory = config.memory
+    return ActorMemory(
+        config.name,
+        ray.get_runtime_context().get_actor_id() or config.name,
+        memory.limit_bytes,
+        watermarks=Watermarks(memory.soft, memory.hard),
+        object_store_bytes=memory.object_store_bytes,
+        enforcement=memory.enforcement,
+        setting=memory.setting,
+    )
 
 
-def status_of(actor: object, name: str, **detail: str | int | float) -> ActorStatus:
-    """Describe the calling process as an actor of its class."""
-    rss = psutil.Process().memory_info().rss
-    return ActorStatus(name, type(actor).__name__, os.getpid(), rss, detail)
+def status_of(
+    actor: object, config: Config, memory: ActorMemory, **detail: str | int | float
+) -> ActorStatus:
+    """Describe the calling process as an actor of its class, without measuring anything."""
+    now = memory.status()
+    return ActorStatus(
+        name=config.name,
+        kind=type(actor).__name__,
+        pid=os.getpid(),
+        pss_bytes=now.pss,
+        peak_bytes=now.peak,
+        limit_bytes=now.limit,
+        pressure=now.pressure.value,
+        enforcement=now.enforcement,
+        refusals=memory.refusals,
+        kills=memory.kills,
+        restarts=memory.starts - 1,
+        detail=detail,
+    )

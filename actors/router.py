@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
-from collections import Counter
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.errors import DeadlineExceeded, ShoalError
+from actors import spans
+from actors.asking import tell_at_once
+from actors.engines.base import Kind
+from actors.errors import (
+    DeadlineExceeded,
+    IncompleteCoverage,
+    ModelLoadError,
+    ModelMismatch,
+    ShoalError,
+)
 from actors.index.dense import normalised
 from actors.index.fusion import Mode
-from actors.index.ranking import Ranking
+from actors.memory import Pressure
 from actors.messages import (
     ActorStatus,
-    Chunk,
     Coverage,
+    Histogram,
     Hit,
     SearchAnswer,
     SearchRequest,
-    ShardAnswer,
     ShardQuery,
-    ShardRef,
+    Topology,
 )
-from actors.process import answers_always, first_answer, status_of
-from actors.routing.corpus import Corpora, Plan, make_plan
+from actors.origin import NOBODY, Origin, current
+from actors.planning import Planner, shard_queries, weighed_terms
+from actors.process import MemoryConfig, answers_always, guard_memory, status_of
+from actors.replicas import Replicas
+from actors.routing.admission import Admission
+from actors.routing.corpus import Corpora, Plan
+from actors.routing.counts import Counts
 from actors.routing.gather import best_of, depth_for
-from actors.routing.place import placement
+from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts
 from actors.storage import Storage
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +52,16 @@ class RouterConfig:
     Attributes:
         name: Its actor name.
         root: The storage root.
-        model: Fingerprint of what the embedders embed with, in one line.
-        embedders: Actor names of the model's replicas.
-        hosts: Actor names of the shard hosts.
+        steward: Actor name of the steward.
+        topology: Who serves searches, until `Router.arrange` says otherwise.
+        memory: What memory it may use.
     """
 
     name: str
     root: str
-    model: str
-    embedders: tuple[str, ...]
-    hosts: tuple[str, ...]
+    steward: str
+    topology: Topology = field(compare=False)  # changes live; it makes no other router
+    memory: MemoryConfig
 
 
 class Router:
@@ -61,35 +69,101 @@ class Router:
 
     def __init__(self, config: RouterConfig) -> None:
         self._config = config
+        self._memory = guard_memory(config)
         self._corpora = Corpora(Storage(config.root))
-        self._embedders = itertools.cycle(config.embedders)
-        self._answers: Counter[str] = Counter()
+        self._counts = Counts()
+        self._admission = Admission()
+        self._replicas = Replicas(config.steward, self._counts)
+        self._scatter = Scatter(config.topology, self._counts)
+        self._planner = Planner(self._corpora)
+        self._memory.on_pressure(self._relieve)
+        tell_at_once(config.steward, lambda it: it.router_started.remote(config.name))
 
     async def search(self, request: SearchRequest) -> SearchAnswer:
         """Return the best hits of all shards that answer before the deadline.
 
         Raises:
             NotFound: A named collection does not exist.
-            ModelMismatch: A named collection was made by another model.
+            ModelMismatch: A named collection's vectors are of a model that is not there any more.
             ModelLoadError: The query cannot be embedded.
-            DeadlineExceeded: The query was not embedded in time.
+            MemoryLimitExceeded: It cannot be embedded within the limits of memory.
+            Overloaded: Too much waits already.
+            DeadlineExceeded: The query was not embedded in time, or its turn did not come.
+            IncompleteCoverage: A shard did not answer, and all were required.
         """
-        watch = _Watch(request.deadline_s)
-        plan, vector = await asyncio.gather(
-            watch.timed(
-                "plan", asyncio.to_thread(make_plan, self._corpora, self._config.model, request)
-            ),
-            watch.timed("embed", self._vector(request, watch)),
-        )
-        answers = await watch.timed("shards", self._scatter(plan, vector, request, watch))
-        hits, answers = await watch.timed("merge", self._hits(request, answers, watch))
-        self._answers["complete" if all(a.answer for a in answers) else "partial"] += 1
-        return SearchAnswer(hits, (*plan.left_out, *_coverage(answers)), watch.timings_ms(answers))
+        watch = Watch(request.deadline_s, self._counts)
+        with spans.span("router.search", request.origin):
+            try:
+                async with self._turn(request.caller, _size_of(request), watch):
+                    return await self._searched(request, watch)
+            except Exception:
+                self._counts.failed_searches += 1
+                raise
+
+    async def search_many(
+        self, requests: tuple[SearchRequest, ...]
+    ) -> tuple[SearchAnswer | BaseException, ...]:
+        """Answer searches that came together, each as `search` does, or with what it raises."""
+        return tuple(await asyncio.gather(*map(self.search, requests), return_exceptions=True))
+
+    async def _searched(self, request: SearchRequest, watch: Watch) -> SearchAnswer:
+        with watch.stage("plan"):
+            plan = await self._planner.plan(request)
+            terms = await weighed_terms(request, plan)
+        with watch.stage("embed"):
+            vectors = await self._vectors(plan, request, watch)
+        plan = plan.without({s: v for s, v in vectors.items() if isinstance(v, ShoalError)})
+        depth = depth_for(request.limit, request.mode is Mode.HYBRID or len(plan.spaces) > 1)
+        with watch.stage("shards"):
+            query = ShardQuery(
+                None, terms, request.filter, depth, request.limit, request.context, current()
+            )
+            asked = await self._scatter.ask(shard_queries(plan, query, vectors), watch)
+        with watch.stage("merge"):
+            hits, asked = await self._hits(request, asked, watch)
+        return self._answer(request, hits, (*plan.left_out, *coverage_of(asked)), asked, watch)
+
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        kind: Kind,
+        deadline_s: float,
+        caller: str = "",
+        origin: Origin = NOBODY,
+    ) -> NDArray[np.float32]:
+        """Embed texts with a model ("" for the default), float32 [n, d] of unit length.
+
+        Raises:
+            ModelLoadError: The model cannot be loaded.
+            MemoryLimitExceeded: There is no memory for it.
+            Overloaded: Too much waits already.
+            DeadlineExceeded: Time ran out.
+        """
+        watch = Watch(deadline_s, self._counts)
+        with spans.span("router.embed", origin, texts=len(texts)):
+            async with self._turn(caller, sum(map(len, texts)), watch):
+                try:
+                    return await self._replicas.embed(
+                        model, "", tuple(texts), kind, watch.give_up_at
+                    )
+                except TimeoutError as error:
+                    raise _not_embedded(deadline_s) from error
 
     async def refresh(self) -> frozenset[str]:
         """See what was published; return the segments that searches use now."""
         await asyncio.to_thread(self._corpora.reopen)
+        self._replicas.keep_only(self._corpora.fingerprints())
+        self._scatter.keep_only(self._corpora.names())
         return self._corpora.segments()
+
+    async def arrange(self, topology: Topology) -> None:
+        """Ask these hosts from now on; searches under way go on with those that they began with.
+
+        The replicas of each model are looked up again, as there may be more or fewer of them too.
+        """
+        self._scatter.arrange(topology)
+        self._replicas.keep_only(frozenset())
 
     @answers_always
     async def configuration(self) -> RouterConfig:
@@ -99,60 +173,115 @@ class Router:
     @answers_always
     async def status(self) -> ActorStatus:
         """Return how the actor is."""
-        counts = {f"{kind}_answers": count for kind, count in self._answers.items()}
-        return status_of(self, self._config.name, **counts)
+        now = {
+            "at_work": self._admission.at_work,
+            "waiting": self._admission.waiting,
+            "overloaded": self._admission.refused,
+            "left_waiting": self._admission.dropped,
+            "shard_queries_in_flight": self._scatter.in_flight,
+            "shard_queries_waiting": self._scatter.waiting,
+            "texts_in_flight": self._replicas.in_flight,
+            "texts_waiting": self._replicas.waiting,
+        }
+        told = {**now, **self._counts.told()}
+        return status_of(self, self._config, self._memory, **told)
 
-    async def _vector(self, request: SearchRequest, watch: _Watch) -> NDArray[np.float32] | None:
+    @answers_always
+    async def histograms(self) -> tuple[Histogram, ...]:
+        """Return how long stages took and how large batches were, since the actor started."""
+        return self._counts.histograms()
+
+    def _relieve(self, pressure: Pressure) -> None:
+        if pressure is not Pressure.OK:
+            self._replicas.forget_vectors()
+
+    @asynccontextmanager
+    async def _turn(self, caller: str, size: int, watch: Watch) -> AsyncIterator[None]:
+        """Hold the block until the request may come in.
+
+        Raises:
+            Overloaded: Too much waits already.
+            DeadlineExceeded: Its time was up before.
+        """
+        async with AsyncExitStack() as inside:
+            with watch.stage("queue"):
+                try:
+                    turn = self._admission.turn(caller, size, watch.left_s)
+                    await inside.enter_async_context(turn)
+                except TimeoutError as error:
+                    raise _not_in_time() from error
+            yield
+
+    def _answer(
+        self,
+        request: SearchRequest,
+        hits: tuple[Hit, ...],
+        coverage: tuple[Coverage, ...],
+        asked: Sequence[Asked],
+        watch: Watch,
+    ) -> SearchAnswer:
+        if all(part.coverage == 1 for part in coverage):
+            self._counts.complete_answers += 1
+        elif request.require_full_coverage:
+            raise _incomplete(coverage)
+        else:
+            self._counts.partial_answers += 1
+        return SearchAnswer(hits, coverage, watch.timings_ms(asked))
+
+    async def _vectors(
+        self, plan: Plan, request: SearchRequest, watch: Watch
+    ) -> dict[str, NDArray[np.float32] | ShoalError]:
+        """Return the query's vector in each space that is searched, or why there is none.
+
+        Raises:
+            ShoalError: There is none in any, or none for a collection that was asked for by name.
+        """
         if request.mode is Mode.LEXICAL:
-            return None
+            return {}
         if request.vector is not None:
             unit: NDArray[np.float32] = normalised(request.vector[None])[0]
-            return unit
-        names = itertools.islice(self._embedders, len(self._config.embedders))
-        try:
-            answer = await first_answer(
-                list(names),
-                lambda actor: actor.embed.remote([request.query], "query"),
-                watch.left_s,
-            )
-        except TimeoutError as error:
-            message = (
-                f"the query was not embedded within {request.deadline_s:g} s; try again, "
-                "or search with mode lexical, which needs no model"
-            )
-            raise DeadlineExceeded(message, retry_after_s=1.0) from error
-        vector: NDArray[np.float32] = answer[0]
-        return vector
-
-    async def _scatter(
-        self,
-        plan: Plan,
-        vector: NDArray[np.float32] | None,
-        request: SearchRequest,
-        watch: _Watch,
-    ) -> list[_Asked]:
-        depth = depth_for(request.limit)
-        query = ShardQuery(
-            vector, plan.terms, request.filter, depth, request.limit, request.context
+            return dict.fromkeys(plan.spaces, unit)
+        spaces = plan.spaces
+        found = await asyncio.gather(
+            *(self._vector(space, names, request, watch) for space, names in spaces.items())
         )
-        asked = []
-        for generation in plan.generations:
-            manifest = generation.manifest
-            places = placement(manifest.collection, len(manifest.shards), self._config.hosts)
-            for number, hosts in enumerate(places):
-                asked.append(_ask(manifest.shard(number), hosts, query, watch))
-        return list(await asyncio.gather(*asked))
+        errors = [answer for answer in found if isinstance(answer, ShoalError)]
+        if errors and (request.collections or len(errors) == len(found)):
+            raise errors[0]
+        return dict(zip(spaces, found, strict=True))
+
+    async def _vector(
+        self, space: str, names: Sequence[str], request: SearchRequest, watch: Watch
+    ) -> NDArray[np.float32] | ShoalError:
+        """Return the query's vector in a space, by the first model that still makes it."""
+        failure: ShoalError = ModelMismatch("")
+        for name in names:
+            try:
+                return await self._replicas.query_vector(
+                    name, space, request.query, watch.give_up_at
+                )
+            except TimeoutError:
+                return _not_embedded(request.deadline_s)
+            except (ModelMismatch, ModelLoadError) as error:
+                failure = error
+            except ShoalError as error:
+                return error
+        return failure
 
     async def _hits(
-        self, request: SearchRequest, asked: Sequence[_Asked], watch: _Watch
-    ) -> tuple[tuple[Hit, ...], list[_Asked]]:
+        self, request: SearchRequest, asked: Sequence[Asked], watch: Watch
+    ) -> tuple[tuple[Hit, ...], list[Asked]]:
         """Return the hits, and the shards with those that failed to give their text."""
         answered = [(a, a.answer) for a in asked if a.answer]
-        best = best_of(request.mode, [answer for _, answer in answered], request.limit)
+        best = best_of(request.mode, [(a.space, answer) for a, answer in answered], request.limit)
         known = {
-            i: (a.shard.collection, c) for a, answer in answered for i, c in answer.chunks.items()
+            i: (a.shard.collection, record)
+            for a, answer in answered
+            for i, record in answer.records.items()
         }
-        late, failed = await _texts(best, known, answered, request.context, watch)
+        late, failed = await fetch_texts(
+            self._scatter, best, known, answered, request.context, watch
+        )
         known.update(late)
         hits = tuple(
             Hit(known[i][0], i, score, known[i][1])
@@ -162,105 +291,26 @@ class Router:
         return hits, [failed.get(a.shard, a) for a in asked]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A shard, whom it was asked of, and its answer or the reason that there is none."""
-
-    shard: ShardRef
-    hosts: list[str]
-    answer: ShardAnswer | None
-    problem: str = ""
-
-    async def fetch(self, ids: NDArray[np.uint64], context: int, watch: _Watch) -> dict[int, Chunk]:
-        """Return the text of chunks of this shard."""
-        shard = self.shard
-        found: dict[int, Chunk] = await first_answer(
-            self.hosts, lambda actor: actor.chunks.remote(shard, ids, context), watch.left_s
-        )
-        return found
+def _size_of(request: SearchRequest) -> int:
+    return len(request.query) + (0 if request.vector is None else request.vector.nbytes)
 
 
-class _Watch:
-    """Knows how much of a request's time is left, and where it went."""
-
-    def __init__(self, deadline_s: float) -> None:
-        self._started = time.perf_counter()
-        self._deadline_s = deadline_s
-        self._spent: dict[str, float] = {}
-
-    def left_s(self) -> float:
-        return self._deadline_s - (time.perf_counter() - self._started)
-
-    async def timed(self, stage: str, work: Awaitable[_T]) -> _T:
-        started = time.perf_counter()
-        try:
-            return await work
-        finally:
-            self._spent[stage] = time.perf_counter() - started
-
-    def timings_ms(self, asked: Sequence[_Asked]) -> dict[str, float]:
-        in_host = max((a.answer.search_ms for a in asked if a.answer), default=0.0)
-        spent = {stage: seconds * 1e3 for stage, seconds in self._spent.items()}
-        total = (time.perf_counter() - self._started) * 1e3
-        return {
-            k: round(v, 3) for k, v in {**spent, "slowest_host": in_host, "router": total}.items()
-        }
-
-
-async def _ask(shard: ShardRef, hosts: list[str], query: ShardQuery, watch: _Watch) -> _Asked:
-    try:
-        (answer,) = await first_answer(
-            hosts, lambda host: host.search.remote(shard, (query,)), watch.left_s
-        )
-    except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
-        return _failed(shard, hosts, error)
-    return _Asked(shard, hosts, answer)
-
-
-def _failed(shard: ShardRef, hosts: list[str], error: Exception) -> _Asked:
-    if isinstance(error, TimeoutError):
-        return _Asked(shard, hosts, None, f"shard {shard.shard} did not answer in time")
-    said = str(error) if isinstance(error, ShoalError) else repr(error)
-    return _Asked(shard, hosts, None, f"shard {shard.shard}: {said}")
-
-
-async def _texts(
-    best: Ranking,
-    known: dict[int, tuple[str, Chunk]],
-    answered: Sequence[tuple[_Asked, ShardAnswer]],
-    context: int,
-    watch: _Watch,
-) -> tuple[dict[int, tuple[str, Chunk]], dict[ShardRef, _Asked]]:
-    """Fetch the text of hits that their shard did not expect to be among the best.
-
-    Returns:
-        What came, and the shards from which it did not.
-    """
-    missing = best.ids[~np.isin(best.ids, np.fromiter(known, np.uint64, len(known)))]
-    found, failed = {}, {}
-    for asked, answer in answered if len(missing) else ():
-        here = np.intersect1d(missing, np.concatenate((answer.dense.ids, answer.lexical.ids)))
-        if len(here) == 0:
-            continue
-        try:
-            chunks = await asked.fetch(here, context, watch)
-        except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
-            failed[asked.shard] = _failed(asked.shard, asked.hosts, error)
-        else:
-            found.update({i: (asked.shard.collection, chunk) for i, chunk in chunks.items()})
-    return found, failed
-
-
-def _coverage(asked: Sequence[_Asked]) -> tuple[Coverage, ...]:
-    shards = Counter((a.shard.collection, a.shard.generation) for a in asked)
-    answered = Counter((a.shard.collection, a.shard.generation) for a in asked if a.answer)
-    return tuple(
-        Coverage(
-            name,
-            generation,
-            answered[name, generation] / count,
-            "; ".join(a.problem for a in asked if a.problem and a.shard.collection == name),
-            count,
-        )
-        for (name, generation), count in shards.items()
+def _incomplete(coverage: Sequence[Coverage]) -> IncompleteCoverage:
+    missing = "; ".join(
+        f"{part.name}: {part.problem or 'not searched'}" for part in coverage if part.coverage < 1
     )
+    message = f"full coverage is required, and not all was searched ({missing}); try again"
+    return IncompleteCoverage(message, retry_after_s=1.0)
+
+
+def _not_in_time() -> DeadlineExceeded:
+    message = "the time of this request was up before its turn came; give it more, or come later"
+    return DeadlineExceeded(message, retry_after_s=1.0)
+
+
+def _not_embedded(deadline_s: float) -> DeadlineExceeded:
+    message = (
+        f"the query was not embedded within {deadline_s:g} s; try again, or search with mode "
+        "lexical, which needs no model"
+    )
+    return DeadlineExceeded(message, retry_after_s=1.0)

@@ -1,67 +1,89 @@
-"""ShardHost: opens the segments of shards when they are first asked for, and searches them."""
+"""ShardHost: serves shards from a process of its own, inside its memory limit."""
 
 from __future__ import annotations
 
-import time
+import logging
 from dataclasses import dataclass
-from threading import Lock
+from importlib import import_module
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
-from actors.index.fusion import Mode, answer_of
-from actors.index.ranking import merge
-from actors.index.segment import Segment, read_tombstones
-from actors.memory import give_back
-from actors.messages import ActorStatus, Chunk, SegmentRef, ShardAnswer, ShardQuery, ShardRef
-from actors.process import answers_always, status_of
+from actors import spans
+from actors.errors import ShoalError
+from actors.index.paged import BUILD_BYTES, build_index
+from actors.index.shards import Shards
+from actors.memory import Pressure, node_memory
+from actors.messages import ActorStatus, ShardAnswer, ShardQuery, ShardRef
+from actors.priority import step_back
+from actors.process import MemoryConfig, answers_always, guard_memory, status_of
 from actors.storage import Storage
 
-_TEXT_MARGIN = 2
-"""How many times the limit of chunks come back with text: ranks change when shards are merged."""
+_log = logging.getLogger("shoal.host")
+
+_BUILD_S = 300.0
+"""For a paged index, waiting for memory included; 500,000 rows take 15 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """What a ShardHost is made with: its actor name and the storage root."""
+    """What a ShardHost is made with: its actor name, the storage root, its memory."""
 
     name: str
     root: str
+    memory: MemoryConfig
 
 
 class ShardHost:
-    """Serves any shard of any collection, from segments that it keeps open."""
+    """Serves any shard of any collection."""
 
     def __init__(self, config: HostConfig) -> None:
         self._config = config
-        self._storage = Storage(config.root)
-        self._segments: dict[str, Segment] = {}
-        self._live: dict[str, NDArray[np.bool_]] = {}
-        self._opening = Lock()
+        import_module("lance")  # reserves 1 GiB of addresses, which a cap would count from then on
+        self._memory = guard_memory(config)
+        self._shards = Shards(
+            Storage(config.root), self._memory.check_room, self._room, _build_index_elsewhere
+        )
+        self._memory.on_pressure(self._relieve)
 
     def search(self, shard: ShardRef, queries: tuple[ShardQuery, ...]) -> tuple[ShardAnswer, ...]:
         """Answer each query with the shard's best candidates.
 
         Raises:
             CorruptData: A segment of the shard is damaged.
+            MemoryLimitExceeded: There is no memory to open or search it.
         """
-        parts = [(self._segment(shard, ref), self._mask(shard, ref)) for ref in shard.segments]
-        return tuple(_search(parts, query) for query in queries)
+        what = f"search shard {shard.shard} of {shard.collection}"
+        whose = [query.origin for query in queries]
+        with spans.span("host.search", *whose, shard=shard.shard, queries=len(queries)):
+            self._memory.admit(what)
+            with self._memory.track(what, logging.DEBUG):
+                return self._shards.search(shard, queries)
 
-    def chunks(self, shard: ShardRef, ids: NDArray[np.uint64], context: int) -> dict[int, Chunk]:
-        """Return those of `ids`, uint64 [n], that lie in the shard, with lines around them."""
-        found: dict[int, Chunk] = {}
-        for ref in shard.segments:
-            found.update(self._segment(shard, ref).chunks(ids, context))
-        return found
+    def records(self, shard: ShardRef, ids: NDArray[np.uint64], context: int) -> dict[int, bytes]:
+        """Return records of those of `ids`, uint64 [n], in the shard, with lines around them.
+
+        Raises:
+            LimitExceeded: That would be more text than is read at once.
+        """
+        what = f"read {len(ids)} chunks of {shard.collection}"
+        with self._memory.track(what, logging.DEBUG):
+            return self._shards.records(shard, ids, context)
+
+    def warm(self, shards: tuple[ShardRef, ...]) -> None:
+        """Open what the shards need, before a search asks for it; what cannot be is left to it."""
+        for shard in shards:
+            what = f"warm shard {shard.shard} of {shard.collection}"
+            try:
+                with self._memory.track(what, logging.DEBUG):
+                    self._shards.warm(shard)
+            except (ShoalError, MemoryError) as error:
+                _log.warning("cannot %s: %s", what, error)
 
     def keep_only(self, collection_segments: frozenset[str]) -> None:
         """Close every segment that is not named, and forget its tombstones."""
-        with self._opening:
-            for key in set(self._segments) - collection_segments:
-                del self._segments[key]
-            self._live.clear()
-        give_back()
+        self._shards.keep_only(collection_segments)
 
     @answers_always
     def configuration(self) -> HostConfig:
@@ -71,47 +93,39 @@ class ShardHost:
     @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
-        segments = list(self._segments.values())
-        rows = sum(len(segment.ids) for segment in segments)
-        return status_of(self, self._config.name, segments=len(segments), chunks=rows)
+        return status_of(self, self._config, self._memory, **self._shards.census())
 
-    def _segment(self, shard: ShardRef, ref: SegmentRef) -> Segment:
-        segment = self._segments.get(ref.id)
-        if segment is None:
-            with self._opening:
-                segment = self._segments.get(ref.id)
-                if segment is None:
-                    segment = Segment(self._storage, shard.collection, ref.id)
-                    self._segments[ref.id] = segment
-        return segment
+    def _room(self) -> int:
+        """Return how many bytes may be taken before memory is short here or on the node."""
+        held = self._memory.sample()
+        ours = int(self._config.memory.soft * held.limit) - held.pss
+        return min(ours, node_memory().available)
 
-    def _mask(self, shard: ShardRef, ref: SegmentRef) -> NDArray[np.bool_] | None:
-        """Return the living rows, bool [rows], or None where all live."""
-        if not ref.tombstones:
-            return None
-        live = self._live.get(ref.tombstones)
-        if live is None:
-            live = np.ones(ref.rows, np.bool_)
-            live[read_tombstones(self._storage, shard.collection, ref).rows] = False
-            self._live[ref.tombstones] = live
-        return live
+    def _relieve(self, pressure: Pressure) -> None:
+        """Give up what can be read again; called anew for as long as memory stays short."""
+        if pressure is not Pressure.OK:
+            self._shards.drop_caches()
+        if pressure is Pressure.SOFT:
+            self._shards.close_least_used()
+        if pressure is Pressure.HARD:
+            self._shards.close_idle()
 
 
-def _search(
-    parts: list[tuple[Segment, NDArray[np.bool_] | None]], query: ShardQuery
-) -> ShardAnswer:
-    started = time.perf_counter()
-    found = [segment.search(query, live) for segment, live in parts]
-    dense = merge([d for d, _ in found if d is not None], query.depth)
-    lexical = merge([w for _, w in found if w is not None], query.depth)
-    shown = answer_of(_mode(query), dense, lexical, query.limit * _TEXT_MARGIN).ids
-    chunks: dict[int, Chunk] = {}
-    for segment, _ in parts:
-        chunks.update(segment.chunks(shown, query.context))
-    return ShardAnswer(dense, lexical, chunks, (time.perf_counter() - started) * 1e3)
+def _index(uri: str) -> None:
+    step_back()
+    build_index(uri)
 
 
-def _mode(query: ShardQuery) -> Mode:
-    if query.vector is None:
-        return Mode.LEXICAL
-    return Mode.SEMANTIC if query.terms is None else Mode.HYBRID
+def _build_index_elsewhere(uri: str) -> None:
+    """Have a process of its own build a paged index: it takes more memory than a host may have.
+
+    Raises:
+        TimeoutError: It was not built in time, or the cluster has no memory for it.
+    """
+    task = ray.remote(num_cpus=0, max_calls=1, max_retries=0, memory=BUILD_BYTES)(_index)
+    building = task.remote(uri)
+    try:
+        ray.get(building, timeout=_BUILD_S)
+    except TimeoutError:
+        ray.cancel(building, force=True)
+        raise

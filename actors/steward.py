@@ -2,41 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import threading
+import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import ray
-
-from actors.catalog import Catalog
-from actors.embedder import Embedder, EmbedderConfig
-from actors.errors import NotFound, ShoalError
-from actors.messages import ActorStatus, JobState, JobStatus
-from actors.process import answers_always, find_or_make, status_of
-from actors.router import Router, RouterConfig
-from actors.shard_host import HostConfig, ShardHost
+from actors.catalog import Catalog, Manifest
+from actors.errors import CorruptData, MemoryLimitExceeded, NotFound, ShoalError
+from actors.fleet import Fleet, FleetPlan
+from actors.merger import Merger
+from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
+from actors.model import ModelState
+from actors.pools import PoolPlan, Pools
+from actors.process import (
+    MemoryConfig,
+    answers_always,
+    end_actor,
+    guard_memory,
+    memory_free,
+    names_of_actors,
+    status_of,
+)
+from actors.routing.warming import shards_by_host
+from actors.scaling import (
+    ScaleFile,
+    changed,
+    largest_of,
+    left_over,
+    refuse_beyond,
+    topology_of,
+)
 from actors.storage import Storage
 
 _log = logging.getLogger("shoal.steward")
 
 _ORPHAN_GRACE = timedelta(hours=24)
 """Longer than any writer needs between its first segment and its manifest."""
-_ANNOUNCE_S = 20.0
-_CLEAN_EVERY_S = 600.0
+_WARM_S = 5.0
+"""A publication waits so long for hosts to open it; what takes longer is served as it opens."""
+_WARM_NEW_S = 15.0
+"""A host that is added opens all its shards before it is asked for any, within reason."""
+_GRACE_S = 3.0
+"""Before what is taken out ends: gateways ask for the routers every second, and answers under way
+come within a fraction of that; what takes longer is asked again elsewhere."""
+_NOTHING = Scale(embedders=0, hosts=0, replication=0, routers=0)
+_LOOK_EVERY_S = 10.0
+_LOOKS_PER_CLEANING = 60
 _REMEMBERED_JOBS = 1000
+_SILENT_JOB_S = 600.0
+"""A running job reports several times a second; one that does not is gone with its gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class StewardConfig:
-    """What a Steward is made with: its actor name, the root, and every actor there should be."""
+    """What a Steward is made with.
+
+    Attributes:
+        name: Its actor name.
+        root: The storage root.
+        pools: How replicas are made.
+        fleet: How hosts and routers are made.
+        scale: How many of them there are, until another scale is asked for.
+        scale_file: Where that is remembered, below the root.
+        memory: What memory it may use.
+    """
 
     name: str
     root: str
-    embedders: tuple[EmbedderConfig, ...]
-    hosts: tuple[HostConfig, ...]
-    routers: tuple[RouterConfig, ...]
+    pools: PoolPlan
+    fleet: FleetPlan
+    scale: Scale
+    scale_file: str
+    memory: MemoryConfig
 
 
 class Steward:
@@ -44,31 +86,124 @@ class Steward:
 
     def __init__(self, config: StewardConfig) -> None:
         self._config = config
-        self._catalog = Catalog(Storage(config.root))
+        self._memory = guard_memory(config)
+        storage = Storage(config.root)
+        self._catalog = Catalog(storage)
+        self._kept = ScaleFile(storage, config.scale_file)
+        self._fleet = Fleet(config.fleet, config.name)
+        self._scale = self._affordable(self._kept.wanted(config.scale))
+        self._scaling = threading.Lock()
+        self._warmed: dict[str, int] = {}
         self._jobs: OrderedDict[str, JobStatus] = OrderedDict()
         self._reporting = threading.Lock()
+        self._heard_at = 0.0
+        self._loading: dict[str, tuple[ActorStatus, float]] = {}
         self._stop = threading.Event()
-        self._embedders = [find_or_make(Embedder, c, max_task_retries=3) for c in config.embedders]
-        self._hosts = [find_or_make(ShardHost, c, max_concurrency=4) for c in config.hosts]
-        self._routers = [find_or_make(Router, c) for c in config.routers]
-        threading.Thread(target=self._clean_now_and_then, daemon=True).start()
+        self._pools = Pools(config.pools, config.name, self._scale.embedders)
+        self._fleet.make(self._scale)
+        self._merger = Merger(config.root)
+        threading.Thread(target=self._look_after_all, daemon=True).start()
 
     def ready(self) -> None:
         """Return once every actor has started."""
-        made = (*self._embedders, *self._hosts, *self._routers)
-        ray.get([actor.configuration.remote() for actor in made])
+        self._fleet.wait_for()
+
+    def scale(
+        self,
+        embedders: int | None = None,
+        hosts: int | None = None,
+        replication: int | None = None,
+        routers: int | None = None,
+    ) -> Scale:
+        """Have so many actors of each kind, and return how many there are then.
+
+        What is added serves once it has started and opened what it is to serve; what is taken out
+        is asked no more before it ends. None leaves a count as it is.
+
+        Raises:
+            MemoryLimitExceeded: There is no memory for that; nothing has changed.
+            GatewayUnavailable: What is added does not start; nothing has changed.
+        """
+        with self._scaling:
+            before = self._scale
+            wanted = changed(
+                before, embedders=embedders, hosts=hosts, replication=replication, routers=routers
+            )
+            if wanted != before:
+                try:
+                    self._grow(largest_of(before, wanted), wanted)
+                    self._kept.keep(wanted, self._config.scale)
+                except ShoalError:
+                    self._settle(before)
+                    raise
+                self._scale = wanted
+                self._settle(wanted)
+            return wanted
+
+    @answers_always
+    def scaled(self) -> Scale:
+        """Return how many actors of each kind there are to be."""
+        return self._scale
+
+    @answers_always
+    def router_started(self, name: str) -> None:
+        """Tell a router who serves: one that Ray restarts knows what it was first made with."""
+        self._fleet.arrange_one(name, self._scale)
 
     def published(self) -> None:
-        """Make every router see the newest generations, and hosts close what none of them uses."""
-        refreshed = [router.refresh.remote() for router in self._routers]
-        used = ray.get(refreshed, timeout=_ANNOUNCE_S)
-        segments = frozenset().union(*used)
-        closing = [host.keep_only.remote(segments) for host in self._hosts]
-        ray.get(closing, timeout=_ANNOUNCE_S)
+        """Have hosts open the newest generations, routers serve them, and end what none uses."""
+        newest = self._newest()
+        fresh = [m for m in newest if self._warmed.get(m.collection) != m.generation]
+        self._fleet.warm(shards_by_host(fresh, topology_of(self._scale)), _WARM_S)
+        self._warmed = {m.collection: m.generation for m in newest}
+        self._fleet.refresh()
+        self.retire()
+
+    def pool(self, model: str, fingerprint: str = "") -> Pool:
+        """Return the pool of a model, made where there is none; see `Pools.get`."""
+        return self._pools.get(model, fingerprint)
+
+    @answers_always
+    def pools(self) -> tuple[Pool, ...]:
+        """Return the pools that there are."""
+        return self._pools.all()
+
+    @answers_always
+    def heard(self, replica: ActorStatus) -> None:
+        """Remember a replica while it loads: it may not be able to answer for itself."""
+        if replica.detail["state"] == ModelState.LOADING.value:
+            self._loading[replica.name] = (replica, time.monotonic())
+        else:
+            self._loading.pop(replica.name, None)
+
+    @answers_always
+    def loading(self) -> tuple[ActorStatus, ...]:
+        """Return the replicas that load, as they last said; `heard_s_ago` tells when that was."""
+        now = time.monotonic()
+        return tuple(
+            replace(status, detail=status.detail | {"heard_s_ago": round(now - at, 1)})
+            for status, at in list(self._loading.values())
+        )
+
+    def retire(self) -> list[Pool]:
+        """End the pools that no collection and no job needs; return them."""
+        running = any(job.state is JobState.RUNNING for job in self._jobs.values())
+        if running and time.monotonic() - self._heard_at < _SILENT_JOB_S:
+            return []  # it may be making the first collection of its model
+        try:
+            needed = self._catalog.fingerprints()
+        except ShoalError as error:
+            _log.warning("all pools are kept, because a manifest cannot be read: %s", error)
+            return []
+        ended = self._pools.retire(needed)
+        for name in (name for pool in ended for name in pool.embedders):
+            self._loading.pop(name, None)
+        return ended
 
     @answers_always
     def report(self, job: JobStatus) -> None:
         """Remember how far a job is; reports may overtake each other, so the furthest counts."""
+        self._heard_at = time.monotonic()
         with self._reporting:
             known = self._jobs.get(job.id)
             if known is None or (known.state is JobState.RUNNING and known.seconds <= job.seconds):
@@ -97,7 +232,9 @@ class Steward:
     @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
-        return status_of(self, self._config.name, jobs=len(self._jobs))
+        return status_of(
+            self, self._config, self._memory, jobs=len(self._jobs), merging=int(self._merger.busy)
+        )
 
     def clean(self) -> list[str]:
         """Remove what killed writers left behind; return what was removed."""
@@ -109,10 +246,72 @@ class Steward:
                 _log.warning("clean-up of %s: %s", collection, error)
         return removed
 
-    def _clean_now_and_then(self) -> None:
-        while not self._stop.wait(_CLEAN_EVERY_S):
+    def _newest(self) -> list[Manifest]:
+        """Return the newest generation of every collection that can be read."""
+        found = []
+        for name in self._catalog.folders():
+            with contextlib.suppress(CorruptData):
+                found.append(self._catalog.find(name))
+        return [manifest for manifest in found if manifest]
+
+    def _affordable(self, wanted: Scale) -> Scale:
+        """Return the scale, or that of the settings where a new cluster has no memory for it."""
+        if not left_over(names_of_actors(), _NOTHING):
             try:
-                for name in self.clean():
-                    _log.info("removed the orphan %s", name)
+                refuse_beyond(memory_free(), self._fleet.needs(wanted))
+            except MemoryLimitExceeded as error:
+                _log.warning("the scale is that of the settings: %s", error)
+                return self._config.scale
+        return wanted
+
+    def _grow(self, both: Scale, wanted: Scale) -> None:
+        """Make what is missing of `both`, and have opened what will be served of `wanted`."""
+        needs = [*self._fleet.needs(both), *self._pools.needs(both.embedders)]
+        refuse_beyond(memory_free(), needs)
+        self._fleet.grow(both)
+        self._pools.grow(both.embedders)
+        self._fleet.warm(shards_by_host(self._newest(), topology_of(wanted)), _WARM_NEW_S)
+
+    def _settle(self, scale: Scale) -> None:
+        """Have everybody ask what a scale has, and end the rest once nobody asks it any more."""
+        names = (*self._fleet.beyond(scale), *self._pools.shrink(scale.embedders))
+        self._fleet.arrange(scale)
+        if names:
+            self._stop.wait(_GRACE_S)
+            self._end(names)
+
+    def _end(self, names: Collection[str]) -> None:
+        self._fleet.forget(names)
+        for name in names:
+            self._loading.pop(name, None)
+            end_actor(name)
+
+    def _look_after_all(self) -> None:
+        for look in itertools.count():
+            try:
+                self._take_over() if look == 0 else self._mend()
+                self.retire()
+                if self._merger.look():
+                    self.published()
+                if look and look % _LOOKS_PER_CLEANING == 0:
+                    for name in self.clean():
+                        _log.info("removed the orphan %s", name)
             except Exception:  # noqa: BLE001 - the next round may fare better, and must come
-                _log.exception("clean-up failed")
+                _log.exception("looking after the cluster failed")
+            if self._stop.wait(_LOOK_EVERY_S):
+                return
+
+    def _mend(self) -> None:
+        """Make again what Ray does not restart: an actor that failed while it started."""
+        with self._scaling:
+            there = set(names_of_actors())
+            self._fleet.mend(self._scale, there)
+            self._pools.mend(there)
+
+    def _take_over(self) -> None:
+        """Find what a steward before this one made, and end what is beyond the scale."""
+        self._warmed = {m.collection: m.generation for m in self._newest()}
+        there = names_of_actors()
+        with self._scaling:
+            self._end((*left_over(there, self._scale), *self._pools.take_over(there)))
+            self._fleet.arrange(self._scale)

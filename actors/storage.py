@@ -98,14 +98,18 @@ class Storage:
 
     def folder(self, name: str) -> Path:
         """Return `name` as a local folder of plain files, fetching it once from a remote root."""
-        if self.is_local:
-            return Path(self.root) / name
-        digest = hashlib.blake2b(self.root.encode(), digest_size=6).hexdigest()
-        target = Path(platformdirs.user_cache_dir("shoal")) / digest / name
-        for file in self.names(name):
+        target = self.cache(name)
+        for file in () if self.is_local else self.names(name):
             if not (target / file).exists():
                 _write_whole(target / file, self.read(f"{name}/{file}"))
         return target
+
+    def cache(self, name: str) -> Path:
+        """Return where this machine keeps what belongs to `name`: there, or in its own cache."""
+        if self.is_local:
+            return Path(self.root) / name
+        digest = hashlib.blake2b(self.root.encode(), digest_size=6).hexdigest()
+        return Path(platformdirs.user_cache_dir("shoal")) / digest / name
 
     def _open(self) -> ObjectStore:
         if not self.is_local:

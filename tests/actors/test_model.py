@@ -1,13 +1,21 @@
 """LazyModel: one load for all, failures that heal, unloading when nobody uses it."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
-from actors.errors import ModelLoadError
-from actors.model import FIRST_BACK_OFF_S, LazyModel, ModelState
+from actors.errors import MemoryLimitExceeded, ModelLoadError
+from actors.model import (
+    DEATH_BACK_OFF_S,
+    FIRST_BACK_OFF_S,
+    LazyModel,
+    ModelState,
+    Progress,
+)
 
 NEVER, AT_ONCE = -1, 0
 
@@ -32,7 +40,8 @@ class Loader:
         self.proceed.set()
         self.failing = False
 
-    def __call__(self):
+    def __call__(self, on_progress):
+        on_progress("reading", 1, 4)
         assert self.proceed.wait(10)
         if self.failing:
             raise MemoryError("no room")
@@ -54,7 +63,7 @@ async def engine_of(model):
 
 async def test_nothing_is_loaded_before_it_is_used():
     loader = Loader()
-    model = LazyModel(loader, NEVER)
+    model = LazyModel(loader, Doubling.close, NEVER)
     assert model.state is ModelState.UNLOADED
     async with model.use() as engine:
         assert engine.embed(["ab"], "query").tolist() == [[2, 4]]
@@ -64,12 +73,14 @@ async def test_nothing_is_loaded_before_it_is_used():
 async def test_concurrent_first_callers_share_one_load():
     loader = Loader()
     loader.proceed.clear()
-    model = LazyModel(loader, NEVER)
+    model = LazyModel(loader, Doubling.close, NEVER)
 
     callers = [asyncio.create_task(engine_of(model)) for _ in range(64)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert model.state is ModelState.LOADING
+    await _until(lambda: model.progress == Progress("reading", 1, 4))
+    assert model.progress.fraction == 0.25
     loader.proceed.set()
     engines = await asyncio.gather(*callers)
     assert len(loader.engines) == model.loads == 1
@@ -79,7 +90,7 @@ async def test_concurrent_first_callers_share_one_load():
 async def test_a_caller_who_leaves_does_not_end_the_load_of_the_others():
     loader = Loader()
     loader.proceed.clear()
-    model = LazyModel(loader, NEVER)
+    model = LazyModel(loader, Doubling.close, NEVER)
 
     leaving, staying = asyncio.create_task(engine_of(model)), asyncio.create_task(engine_of(model))
     await asyncio.sleep(0)
@@ -91,7 +102,7 @@ async def test_a_caller_who_leaves_does_not_end_the_load_of_the_others():
 async def test_a_failed_load_fails_its_waiters_and_is_tried_again_after_the_back_off():
     loader, clock = Loader(), Clock()
     loader.failing = True
-    model = LazyModel(loader, NEVER, clock)
+    model = LazyModel(loader, Doubling.close, NEVER, clock=clock)
     with pytest.raises(ModelLoadError, match="no room") as first:
         async with model.use():
             pass
@@ -108,7 +119,7 @@ async def test_a_failed_load_fails_its_waiters_and_is_tried_again_after_the_back
 
 async def test_an_idle_model_is_unloaded_and_loaded_again_when_needed():
     loader = Loader()
-    model = LazyModel(loader, AT_ONCE)
+    model = LazyModel(loader, Doubling.close, AT_ONCE)
     async with model.use() as engine:
         assert not engine.closed
     await asyncio.wait_for(_until(lambda: model.state is ModelState.UNLOADED), 5)
@@ -118,13 +129,84 @@ async def test_an_idle_model_is_unloaded_and_loaded_again_when_needed():
 
 
 async def test_a_model_in_use_is_never_unloaded():
-    model = LazyModel(Loader(), AT_ONCE)
+    model = LazyModel(Loader(), Doubling.close, AT_ONCE)
     async with model.use() as engine:
         async with model.use():
             pass
         for _ in range(5):
             await asyncio.sleep(0)
         assert not engine.closed
+
+
+async def test_what_an_unload_under_way_gives_back_is_there_before_the_next_load():
+    closing, closed = threading.Event(), threading.Event()
+
+    def unload(engine):
+        closing.set()
+        assert closed.wait(10)
+        engine.close()
+
+    loader = Loader()
+    model = LazyModel(loader, unload, AT_ONCE)
+    await engine_of(model)
+    await _until(closing.is_set)
+    again = asyncio.create_task(engine_of(model))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(loader.engines) == 1
+    closed.set()
+    assert await again is loader.engines[1]
+    assert loader.engines[0].closed
+    assert model.unloads == 1
+
+
+async def test_a_model_is_unloaded_on_demand_as_soon_as_nobody_uses_it():
+    model = LazyModel(Loader(), Doubling.close, NEVER)
+    async with model.use() as engine:
+        model.unload_when_idle()
+        assert model.engine is engine
+    assert model.engine is None
+    await asyncio.wait_for(_until(lambda: engine.closed), 5)
+    async with model.use() as again:
+        assert again is not engine
+    assert model.engine is again
+
+
+async def test_a_demand_to_unload_what_is_not_loaded_does_not_unload_what_comes_next():
+    model = LazyModel(Loader(), Doubling.close, NEVER)
+    model.unload_when_idle()
+    engine = await engine_of(model)
+    assert model.engine is engine
+
+
+async def test_a_failed_load_keeps_nothing_of_what_it_held_alive():
+    class Held:
+        pass
+
+    def load(_on_progress):
+        held = Held()
+        watched.append(weakref.ref(held))
+        raise MemoryError
+
+    watched = []
+    model = LazyModel(load, Doubling.close, NEVER)
+    with pytest.raises(ModelLoadError):
+        await engine_of(model)
+    gc.collect()
+    assert watched[0]() is None
+
+
+async def test_a_predecessors_death_counts_as_a_failure_with_its_back_off():
+    clock = Clock()
+    model = LazyModel(Loader(), Doubling.close, NEVER, clock=clock)
+    model.fail(MemoryLimitExceeded("ended at 400 MiB"), failures=3)
+    with pytest.raises(MemoryLimitExceeded, match="ended at 400 MiB") as refused:
+        async with model.use():
+            pass
+    assert refused.value.retry_after_s == 4 * DEATH_BACK_OFF_S
+    clock.now += 4 * DEATH_BACK_OFF_S
+    async with model.use():
+        assert model.state is ModelState.READY
 
 
 async def _until(condition):

@@ -63,7 +63,7 @@ def test_a_segment_is_written_buried_searched_and_deleted(storage):
     ref = write_segment(storage, "c", [chunk_block("c", CHUNKS, ["h"] * 2)], [matrix])
     buried = bury(storage, "c", ref, np.array([0], np.uint32))
     segment = Segment(storage, "c", ref.id)
-    assert {chunk.text for chunk in segment.chunks(segment.ids).values()} == {"hello", "bye"}
+    assert {Chunk.of(r).text for r in segment.records(segment.ids).values()} == {"hello", "bye"}
     catalog = Catalog(storage)
     catalog.publish(replace(catalog.new("c", MODEL, 1, ""), shards=((buried,),)))
     assert catalog.get("c").chunks == 1

@@ -6,20 +6,28 @@ import sys
 SCRIPT = """
 import os
 import ray
-from actors.embedder import Embedder, embedder_config
-from actors.process import find_or_make
+from actors.embedder import Embedder, EmbedderConfig
+from actors.engines.registry import fingerprint
+from actors.process import MemoryConfig, find_or_make
+
+
+def config_of(keep_alive_s):
+    memory = MemoryConfig(400 << 20, 0.8, 0.95, "watchdog", 80 << 20, "SHOAL_EMBEDDER_MEMORY")
+    weights = str(fingerprint("static:builtin"))
+    return EmbedderConfig("e", "static:builtin", weights, keep_alive_s, 1, memory)
+
 
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
-config = embedder_config("e", "static:builtin", 300)
+config = config_of(300)
 first = find_or_make(Embedder, config)
 same = find_or_make(Embedder, config)
 pid = ray.get(first.status.remote()).pid
 assert ray.get(same.status.remote()).pid == pid
 assert ray.get(first.status.remote()).detail["state"] == "unloaded"
-other = find_or_make(Embedder, embedder_config("e", "static:builtin", 5))
+other = find_or_make(Embedder, config_of(5))
 assert ray.get(other.status.remote()).pid != pid
 assert ray.get(other.configuration.remote()).keep_alive_s == 5
-assert ray.get(other.embed.remote(["text"], "query")).shape == (1, 256)
+assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 256)
 assert ray.get(other.status.remote()).detail["state"] == "ready"
 print("as it should be")
 """

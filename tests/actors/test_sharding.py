@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from actors.catalog import Catalog
-from actors.engines.registry import BUILTIN, fingerprint, open_engine
+from actors.engines.registry import describe, open_engine
 from actors.index.fusion import Mode
+from actors.index.shards import Shards
 from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk, Filter, SearchRequest, ShardQuery
-from actors.routing.corpus import Corpora, make_plan
+from actors.routing.corpus import Corpora, make_plan, weigh_query
 from actors.routing.gather import best_of, depth_for
 from actors.routing.place import shard_of
-from actors.shard_host import HostConfig, ShardHost
 from actors.storage import Storage
 
 QUERIES = [
@@ -61,7 +61,7 @@ def skewed(chunk):
 
 @pytest.fixture(scope="module")
 def engine():
-    return open_engine(BUILTIN)
+    return open_engine(describe("static:builtin"))
 
 
 def build(folder, engine, shards, place, segments_per_shard=1):
@@ -76,22 +76,23 @@ def build(folder, engine, shards, place, segments_per_shard=1):
                 vectors = [engine.embed(block.texts, "document")]
                 refs[number].append(write_segment(storage, "c", [block], vectors))
     catalog = Catalog(storage)
-    base = catalog.new("c", fingerprint(BUILTIN), shards, "")
+    base = catalog.new("c", describe("static:builtin").fingerprint, shards, "")
     catalog.publish(replace(base, shards=tuple(map(tuple, refs))))
     return storage
 
 
 def answers(storage, engine, mode, wanted):
-    corpora, host = Corpora(storage), ShardHost(HostConfig("host", storage.root))
+    corpora, host = Corpora(storage), Shards(storage)
     found = []
     for text in QUERIES:
         request = SearchRequest(text, mode, 20, (), wanted, None, 10.0)
-        plan = make_plan(corpora, str(fingerprint(BUILTIN)), request)
+        plan = make_plan(corpora, request)
+        terms = None if mode is Mode.SEMANTIC else weigh_query(text, plan.generations)
         vector = None if mode is Mode.LEXICAL else engine.embed([text], "query")[0]
-        query = ShardQuery(vector, plan.terms, wanted, depth_for(20), 20, 0)
+        query = ShardQuery(vector, terms, wanted, depth_for(20), 20, 0)
         manifest = plan.generations[0].manifest
         shards = [manifest.shard(n) for n in range(len(manifest.shards))]
-        best = best_of(mode, [host.search(shard, (query,))[0] for shard in shards], 20)
+        best = best_of(mode, [("", host.search(shard, (query,))[0]) for shard in shards], 20)
         found.append((best.ids.tolist(), best.scores.tolist()))
     return found
 

@@ -1,0 +1,231 @@
+"""How a router reaches the replicas of a model: finds their pool, asks one that has memory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.exceptions import RayError
+
+from actors.asking import first_answer
+from actors.engines.base import Kind
+from actors.errors import MemoryLimitExceeded, ModelLoadError, ModelMismatch, ReplicaLost
+from actors.messages import POOL_LEASE_S, Embedded, Pool
+from actors.origin import Origin, current, joined, working_for
+from actors.peers import Peers
+from actors.routing.batch import SLOTS, Coalescer
+from actors.routing.counts import Counts
+from actors.routing.hedge import Pace
+from actors.routing.vector_cache import VectorCache
+
+_HEARD_S = 2.0
+"""How long a replica that was short of memory is asked last."""
+_READY_S = 60.0
+"""A replica that has not answered for so long may have unloaded its model."""
+_LOADING = 64
+"""Texts in flight at a replica that is ready, before one is asked that has to load first."""
+_IN_USE_S = POOL_LEASE_S / 3
+_RANK = {"ok": 0, "soft": 1, "hard": 2}
+_LAST_WORDS_S = 5.0
+"""For one of them to be back and say why it died."""
+_OF_THE_MODEL = (TimeoutError, ModelLoadError, ModelMismatch)
+"""What is not the doing of one text."""
+
+Texts = tuple[str, ...]
+Vectors = NDArray[np.float32]
+_Key = tuple[str, str, Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Texts of one request, as they wait for a batch."""
+
+    texts: Texts
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+class Replicas:
+    """Embeds on whichever replica can, what waits in one call; belongs to one event loop.
+
+    Args:
+        steward: Actor name of the steward, which makes pools.
+        counts: Where calls are counted.
+    """
+
+    def __init__(self, steward: str, counts: Counts) -> None:
+        self._steward = steward
+        self._counts = counts
+        self._peers = Peers(counts)
+        self._pools: dict[tuple[str, str], tuple[Pool, float]] = {}
+        self._heard: dict[str, tuple[int, float]] = {}
+        self._queues: dict[_Key, Coalescer[_Asked, Vectors]] = {}
+        self._paces: defaultdict[tuple[str, Kind], Pace] = defaultdict(Pace)
+        self._remembered = VectorCache()
+
+    @property
+    def in_flight(self) -> int:
+        """How many texts are under way."""
+        return self._peers.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a batch."""
+        return sum(map(len, list(self._queues.values())))
+
+    async def query_vector(
+        self, model: str, fingerprint: str, query: str, give_up_at: float
+    ) -> Vectors:
+        """Return a query's unit vector, float32 [d]; one that was asked for lately is at hand.
+
+        Raises:
+            ShoalError: As from `embed`.
+            TimeoutError: Time is up.
+        """
+        known = self._remembered.get(fingerprint, query)
+        if known is not None:
+            self._counts.cached_vectors += 1
+            return known
+        self._counts.missed_vectors += 1
+        found = await self.embed(model, fingerprint, (query,), "query", give_up_at)
+        vector: Vectors = found[0]
+        self._remembered.put(fingerprint, query, vector)
+        return vector
+
+    async def embed(
+        self, model: str, fingerprint: str, texts: Texts, kind: Kind, give_up_at: float
+    ) -> Vectors:
+        """Return unit vectors, float32 [n, d]; the model's pool is made where there is none.
+
+        Args:
+            model: The model's name, or "" for the default.
+            fingerprint: What its vectors must be, or "" for whatever they are.
+            texts: What to embed.
+            kind: Picks the prefix of models that have them.
+            give_up_at: The `time.monotonic` at which time is up.
+
+        Raises:
+            TimeoutError: Time is up.
+            ModelMismatch: The model's files are not those of `fingerprint`.
+            ModelLoadError: The model cannot be loaded.
+            MemoryLimitExceeded: No replica has the memory for it.
+            ReplicaLost: Every replica died over it.
+        """
+        key: _Key = model, fingerprint, kind
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = Coalescer(
+                partial(self._send, key), _OF_THE_MODEL, self._counts.dropped, len
+            )
+        answer = queue.submit(_Asked(texts, current()), give_up_at)
+        async with asyncio.timeout(max(give_up_at - time.monotonic(), 0)):
+            return await answer
+
+    def keep_only(self, fingerprints: frozenset[str]) -> None:
+        """Forget the pools of other models."""
+        self._pools = {key: p for key, p in self._pools.items() if key[1] in fingerprints}
+        self._queues = {
+            key: queue
+            for key, queue in self._queues.items()
+            if key[1] in fingerprints or not queue.idle
+        }
+
+    def forget_vectors(self) -> None:
+        """Give up what can be computed again."""
+        self._remembered.clear()
+
+    async def _send(
+        self, key: _Key, batch: Sequence[_Asked], give_up_at: float
+    ) -> Sequence[Vectors]:
+        with working_for(joined([asked.origin for asked in batch])):
+            return await self._embedded(key, batch, give_up_at)
+
+    async def _embedded(
+        self, key: _Key, batch: Sequence[_Asked], give_up_at: float
+    ) -> Sequence[Vectors]:
+        model, fingerprint, kind = key
+        texts = tuple(itertools.chain.from_iterable(asked.texts for asked in batch))
+        origins = tuple(asked.origin for asked in batch)
+
+        def left_s() -> float:
+            return give_up_at - time.monotonic()
+
+        pool = await self._pool(model, fingerprint, left_s)
+        self._queues[key].slots = SLOTS * len(pool.embedders)
+        try:
+            vectors = await self._ask(pool, texts, kind, left_s, origins)
+        except ReplicaLost as error:
+            self._pools.pop((model, fingerprint), None)
+            raise await _with_last_words(pool, error) from error
+        return np.split(vectors, np.cumsum([len(asked) for asked in batch[:-1]]))
+
+    async def _pool(self, model: str, fingerprint: str, left_s: Callable[[], float]) -> Pool:
+        """Return the model's pool; asking now and then tells the steward that it is in use."""
+        known, asked_at = self._pools.get((model, fingerprint), (None, 0.0))
+        if known and time.monotonic() - asked_at < _IN_USE_S:
+            return known
+        pool: Pool = await first_answer(
+            [self._steward], lambda steward: steward.pool.remote(model, fingerprint), left_s
+        )
+        self._pools[model, fingerprint] = (pool, time.monotonic())
+        return pool
+
+    async def _ask(
+        self,
+        pool: Pool,
+        texts: Texts,
+        kind: Kind,
+        left_s: Callable[[], float],
+        origins: tuple[Origin, ...],
+    ) -> Vectors:
+        self._counts.embed_calls += 1
+        self._counts.embed_texts += len(texts)
+        self._counts.embedder_batches.note(len(texts))
+        tries = itertools.count()
+        order = self._peers.order(pool.embedders, self._cost)
+        quick = [name for name in order[1:] if kind == "query" and self._is_ready(name)]
+        answer: Embedded = await self._peers.ask(
+            order,
+            lambda actor: actor.embed.remote(texts, kind, next(tries) > 0, origins),
+            left_s,
+            weight=len(texts),
+            pace=self._paces[pool.model, kind],
+            others=quick,
+        )
+        self._heard[answer.replica] = (_RANK[answer.pressure], time.monotonic())
+        return answer.vectors
+
+    def _cost(self, name: str) -> tuple[int, bool, int]:
+        """Return what it costs to ask a replica: short of memory, late, loading, or busy."""
+        rank, heard_at = self._heard.get(name, (0, 0.0))
+        pressed = rank if time.monotonic() - heard_at < _HEARD_S else 0
+        late, in_flight = self._peers.load(name)
+        return pressed, late, in_flight + (0 if self._is_ready(name) else _LOADING)
+
+    def _is_ready(self, name: str) -> bool:
+        """Tell whether it answered lately; one that was never heard of has to load first."""
+        _, heard_at = self._heard.get(name, (0, float("-inf")))
+        return time.monotonic() - heard_at < _READY_S
+
+
+async def _with_last_words(pool: Pool, lost: ReplicaLost) -> ReplicaLost | MemoryLimitExceeded:
+    """Tell why the replicas died, where it was their memory limit."""
+    give_up = time.monotonic() + _LAST_WORDS_S
+    try:
+        said: str = await first_answer(
+            pool.embedders,
+            lambda actor: actor.last_death.remote(),
+            lambda: give_up - time.monotonic(),
+        )
+    except (TimeoutError, RayError, ReplicaLost):
+        return lost
+    return MemoryLimitExceeded(said, lost.retry_after_s) if said else lost
