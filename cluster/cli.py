@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -37,11 +38,23 @@ def serve(settings: Settings, host: str | None, port: int) -> None:
 
     _lift_data_limit()
     os.environ.update(ray_environment(settings))  # Ray reads it when it is imported, just below
+    _begin_watching(settings)
     os.chdir(Rooms(settings).working_folder)
     from mcp_adapter.serving import Address  # noqa: PLC0415
     from mcp_adapter.serving import serve as run  # noqa: PLC0415
 
     run(settings, Address(host, port))
+
+
+def _begin_watching(settings: Settings) -> None:
+    """Have the gateway log as its settings say, or more where --debug asked for it; and trace."""
+    from actors.logs import LOGGER, begin_logging  # noqa: PLC0415
+    from actors.spans import begin_tracing  # noqa: PLC0415
+
+    wanted = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    debugging = logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+    begin_logging("gateway", settings.log_format, logging.DEBUG if debugging else wanted)
+    begin_tracing("gateway", {**os.environ, "SHOAL_TRACING": str(settings.tracing)})
 
 
 def _lift_data_limit() -> None:

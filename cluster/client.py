@@ -13,6 +13,7 @@ client differ in how they send it. Nothing here imports Ray, NumPy or an engine.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from pydantic import SecretStr, ValidationError
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operations import Call, Operations, T
-from cluster.protocol import Job, Problem
+from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
@@ -58,12 +59,17 @@ class _Client(Operations):
         given = {"url": url, "root": root, "token": None if token is None else SecretStr(token)}
         self.settings = Settings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
         self._on_phase = on_phase
+        self._caller = secrets.token_hex(8)
 
     def _endpoint(self) -> Endpoint:
         """Return the gateway's address; starts it where it is this machine's and absent."""
         if self.settings.url:
             return Endpoint(self.settings.url, self.settings.token.get_secret_value())
         return find_or_start(self.settings, self._on_phase)
+
+    def _options(self, endpoint: Endpoint) -> dict[str, Any]:
+        headers = {**endpoint.headers, CALLER_HEADER: self._caller}
+        return {"base_url": endpoint.url, "headers": headers, "timeout": _TIMEOUT}
 
     def _lost(self, error: Exception) -> GatewayUnavailable:
         """Describe a connection that failed."""
@@ -119,8 +125,8 @@ class ShoalClient(_Client):
     def _send(self, call: Call[T]) -> T:
         if self._http is None:
             endpoint = self._endpoint()
-            transport = httpx2.HTTPTransport(uds=endpoint.socket)
-            self._http = httpx2.Client(transport=transport, **_options(endpoint))
+            transport = httpx2.HTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
+            self._http = httpx2.Client(transport=transport, **self._options(endpoint))
         return _reply(
             call, self._http.request(call.method, call.path, **_content(call, call.lines))
         )
@@ -181,13 +187,9 @@ class AsyncShoalClient(_Client):
         async with self._connecting:
             if self._http is None:
                 endpoint = await asyncio.to_thread(self._endpoint)
-                transport = httpx2.AsyncHTTPTransport(uds=endpoint.socket)
-                self._http = httpx2.AsyncClient(transport=transport, **_options(endpoint))
+                transport = httpx2.AsyncHTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
+                self._http = httpx2.AsyncClient(transport=transport, **self._options(endpoint))
             return self._http
-
-
-def _options(endpoint: Endpoint) -> dict[str, Any]:
-    return {"base_url": endpoint.url, "headers": endpoint.headers, "timeout": _TIMEOUT}
 
 
 def _content(call: Call[Any], lines: object) -> dict[str, Any]:

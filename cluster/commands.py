@@ -5,25 +5,20 @@ What a command needs is imported inside it: none but `serve` may import Ray.
 
 from __future__ import annotations
 
-import inspect
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
+from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
+from cluster import model_commands
 from cluster.settings import Settings
-
-if TYPE_CHECKING:
-    from cluster.client import ShoalClient
+from cluster.shell import AsJson, client, print_json, with_settings
 
 FAILED, MISUSE, INTERRUPTED = 1, 2, 130
 _MAX_LIMIT = 1000
@@ -36,57 +31,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-_EVERYWHERE = {
-    "root": Annotated[str | None, typer.Option(help="Folder or object-store URI of collections.")],
-    "url": Annotated[str | None, typer.Option(help="A gateway's URL, in place of this machine's.")],
-    "debug": Annotated[bool, typer.Option(help="Log more, and show tracebacks.")],
-}
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+app.add_typer(model_commands.app, name="models")
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
+Count = int | None
 
 
-def command(run: Callable[..., None]) -> Callable[..., None]:
-    """Register a command with --root, --url and --debug, which become its settings."""
-
-    @wraps(run)
-    def with_settings(
-        *args: Any,  # noqa: ANN401 - whatever the command takes
-        root: str | None,
-        url: str | None,
-        debug: bool,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
-        logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-        logging.getLogger("shoal").setLevel(logging.DEBUG if debug else logging.WARNING)
-        given = {"root": root, "url": url}
-        run(_settings({k: v for k, v in given.items() if v is not None}), *args, **kwargs)
-
-    own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(name, kind, default=False if name == "debug" else None, annotation=hint)
-        for name, hint in _EVERYWHERE.items()
-    ]
-    signature = inspect.Signature([*own, *shared])
-    with_settings.__signature__ = signature  # type: ignore[attr-defined]
-    with_settings.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
-    app.command()(with_settings)
-    return run
-
-
-@command
+@app.command()
+@with_settings
 def index(
     settings: Settings,
     paths: Annotated[list[Path], typer.Argument(help="Folders or files to index.")],
     collection: Collection = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of a new collection, as [engine:]reference.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a collection up to date with folders; unchanged files cost nothing."""
     from cluster import console  # noqa: PLC0415
 
-    with _client(settings) as shoal:
-        job = shoal.index([os.path.abspath(path) for path in paths], collection=collection)
+    with client(settings) as shoal:
+        job = shoal.index(
+            [os.path.abspath(path) for path in paths],
+            collection=collection,
+            model=str(parse(model).located()) if model else None,
+        )
         try:
             with console.job_progress() as show:
                 job = shoal.wait(job, show)
@@ -94,13 +63,14 @@ def index(
             console.err.print(f"job {job.id} goes on in the background; see `shoal status`")
             raise
         if as_json:
-            _print_json(job.model_dump())
+            print_json(job.model_dump())
             return
         status = shoal.status()
         console.show_job(job, status.memory_bytes, status.processes)
 
 
-@command
+@app.command()
+@with_settings
 def search(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="A question, an identifier, a piece of code.")],
@@ -118,12 +88,18 @@ def search(
     context: Annotated[
         int, typer.Option(min=0, max=_MAX_CONTEXT, help="Lines around each hit.")
     ] = 0,
+    typos: Annotated[
+        bool, typer.Option("--typos", help="Let unknown words stand for similar ones.")
+    ] = False,
+    require_full_coverage: Annotated[
+        bool, typer.Option("--require-full-coverage", help="Fail where a shard does not answer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search collections; without --collection, all of them."""
     from cluster import console  # noqa: PLC0415
 
-    with _client(settings) as shoal:
+    with client(settings) as shoal, console.model_loads(lambda: client(settings)):
         answer = shoal.search(
             query,
             collections=collection or (),
@@ -132,51 +108,56 @@ def search(
             paths=path or (),
             languages=[name.lower() for name in language or ()],
             context=context,
+            typos=typos,
+            require_full_coverage=require_full_coverage,
         )
     if as_json:
-        _print_json(answer.model_dump(mode="json"))
+        print_json(answer.model_dump(mode="json"))
     else:
         console.show_answer(answer, limit_lines=not context)
 
 
-@command
+@app.command()
+@with_settings
 def status(settings: Settings, as_json: AsJson = False) -> None:
     """Show the cluster: actors, memory, collections, jobs."""
     from cluster import console, daemon  # noqa: PLC0415
 
     if not settings.url and daemon.find(settings) is None:
         if as_json:
-            _print_json({"running": False, "root": settings.root_uri})
+            print_json({"running": False, "root": settings.root_uri})
         else:
             console.out.print(f"no gateway runs for {settings.root_uri}; `shoal up` starts one")
         return
-    with _client(settings) as shoal:
+    with client(settings) as shoal:
         found = shoal.status()
     if as_json:
-        _print_json({"running": True, **found.model_dump(mode="json")})
+        print_json({"running": True, **found.model_dump(mode="json")})
     else:
         console.show_status(found)
 
 
-@command
+@app.command()
+@with_settings
 def up(settings: Settings) -> None:
     """Start this machine's gateway, if it does not run."""
     from cluster import console  # noqa: PLC0415
 
-    with _client(settings) as shoal:
+    with client(settings) as shoal:
         found = shoal.status()
     console.out.print(
         f"gateway {found.gateway_pid} is ready ({found.nodes} node(s)), root {found.root}"
     )
 
 
-@command
+@app.command()
+@with_settings
 def down(settings: Settings) -> None:
     """End the gateway and every process that it started."""
     from cluster import console, daemon  # noqa: PLC0415
 
     if settings.url:
-        with _client(settings) as shoal:
+        with client(settings) as shoal:
             shoal.shutdown()
         ended = True
     else:
@@ -184,20 +165,45 @@ def down(settings: Settings) -> None:
     console.out.print("the gateway has ended" if ended else "no gateway was running")
 
 
-@command
+@app.command()
+@with_settings
+def scale(
+    settings: Settings,
+    embedders: Annotated[Count, typer.Option(help="Replicas of each model in use.")] = None,
+    hosts: Annotated[Count, typer.Option(help="Shard hosts.")] = None,
+    replication: Annotated[Count, typer.Option(help="Hosts that serve each shard.")] = None,
+    routers: Annotated[Count, typer.Option(help="Routers.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change how many actors there are while searches go on; without options, show it."""
+    from cluster import console, overview  # noqa: PLC0415
+
+    with client(settings) as shoal:
+        found = shoal.scale(
+            embedders=embedders, hosts=hosts, replication=replication, routers=routers
+        )
+    if as_json:
+        print_json(found.model_dump())
+    else:
+        console.out.print(overview.scale_line(found))
+
+
+@app.command()
+@with_settings
 def collections(settings: Settings, as_json: AsJson = False) -> None:
     """List the collections."""
     from cluster import console  # noqa: PLC0415
 
-    with _client(settings) as shoal:
+    with client(settings) as shoal:
         found = shoal.collections()
     if as_json:
-        _print_json([c.model_dump(mode="json") for c in found])
+        print_json([c.model_dump(mode="json") for c in found])
     else:
         console.show_collections(found)
 
 
-@command
+@app.command()
+@with_settings
 def delete(
     settings: Settings,
     collection: Annotated[str, typer.Argument(help="The collection's name.")],
@@ -205,27 +211,26 @@ def delete(
     """Delete a collection; the files that were indexed stay."""
     from cluster import console  # noqa: PLC0415
 
-    with _client(settings) as shoal:
+    with client(settings) as shoal:
         shoal.delete(collection)
     console.out.print(f"collection {collection} is deleted", markup=False)
 
 
-@command
+@app.command()
+@with_settings
 def serve(
     settings: Settings,
     host: Annotated[str | None, typer.Option(help="Listen on TCP, at this address.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8750,
-    background: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the gateway in the foreground: the one Ray driver, serving HTTP."""
     from cluster import cli  # noqa: PLC0415
 
-    if not background:
-        logging.getLogger("shoal").setLevel(logging.INFO)
     cli.serve(settings, host, port)
 
 
-@command
+@app.command()
+@with_settings
 def mcp(settings: Settings) -> None:
     """Serve MCP over stdio; the gateway is started by the first tool that needs it."""
     from cluster import cli  # noqa: PLC0415
@@ -233,13 +238,14 @@ def mcp(settings: Settings) -> None:
     cli.mcp(settings)
 
 
-@command
+@app.command()
+@with_settings
 def config(settings: Settings, as_json: AsJson = False) -> None:
     """Show every setting, where it comes from, and what it is for."""
     from cluster import console  # noqa: PLC0415
 
     if as_json:
-        _print_json(settings.model_dump(mode="json"))
+        print_json(settings.model_dump(mode="json"))
         return
     for name, field in Settings.model_fields.items():
         given = " (set)" if name in settings.model_fields_set else ""
@@ -281,31 +287,3 @@ def _report(error: Exception) -> int:
     sys.stderr.write(f"error: {said}{hint}\n")
     misuse = isinstance(error, (TyperException, InvalidRequest))
     return MISUSE if misuse else FAILED
-
-
-def _settings(given: dict[str, str]) -> Settings:
-    """Return the settings; InvalidRequest names the variable that is wrong."""
-    try:
-        return Settings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(map(str, first["loc"])).upper()
-        message = f"SHOAL_{name} is {first['input']!r}: {first['msg']}; see `shoal config`"
-        raise InvalidRequest(message) from error
-
-
-def _client(settings: Settings) -> ShoalClient:
-    """Return a client of the gateway that the settings name, started with progress if absent."""
-    from cluster import console, daemon  # noqa: PLC0415
-    from cluster.client import ShoalClient  # noqa: PLC0415
-
-    if not settings.url:
-        with console.phases() as on_phase:
-            daemon.find_or_start(settings, on_phase)
-    token = settings.token.get_secret_value()
-    return ShoalClient(settings.url, token=token, root=settings.root)
-
-
-def _print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON holds
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-    sys.stdout.flush()

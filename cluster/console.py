@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from cluster.protocol import Collection, Job, SearchHit, SearchReply, Status
+from actors.errors import ShoalError
+from cluster.overview import heading, show_actors
+from cluster.protocol import (
+    Collection,
+    Job,
+    LoadedModel,
+    Model,
+    SearchHit,
+    SearchReply,
+    Status,
+)
 from cluster.visible import one_line, visible
 
-out = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from actors.engines.quantize import QuantizeReport
+    from cluster.client import ShoalClient
+
+_PIPED_COLUMNS = 300
+"""For a program that reads our tables: no name is broken in two."""
+
+out = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_COLUMNS
+)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _SNIPPET_LINES = 8
+_LOOK_S = 0.5
 _MB = 1e6
 
 
 @contextmanager
 def phases() -> Iterator[Callable[[str], None]]:
-    """Show what a gateway that starts is doing."""
+    """Show what something that takes seconds is doing."""
     if not err.is_terminal:
         yield lambda _phase: None
         return
-    with err.status("looking for the gateway") as shown:
+    with err.status("…") as shown:
         yield lambda phase: shown.update(escape(phase))
 
 
@@ -55,6 +85,85 @@ def job_progress() -> Iterator[Callable[[Job], None]]:
             )
 
         yield show
+
+
+@contextmanager
+def model_loads(connect: Callable[[], ShoalClient]) -> Iterator[None]:
+    """Show how far models load while the block lasts; quick blocks show nothing.
+
+    Args:
+        connect: Returns a client of its own, because the block uses the other.
+    """
+    if not err.is_terminal:
+        yield
+        return
+    ended = threading.Event()
+    watching = threading.Thread(target=_show_loads, args=(connect, ended), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join()
+
+
+def _show_loads(connect: Callable[[], ShoalClient], ended: threading.Event) -> None:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    with (
+        contextlib.suppress(ShoalError),  # the block itself says what is wrong
+        Progress(*columns, console=err, transient=True) as progress,
+        connect() as shoal,
+    ):
+        bars: dict[str, TaskID] = {}
+        while not ended.wait(_LOOK_S):
+            for model in shoal.models():
+                for replica in model.replicas:
+                    _show_load(progress, bars, model.name, replica)
+
+
+def _show_load(
+    progress: Progress, bars: dict[str, TaskID], model: str, replica: LoadedModel
+) -> None:
+    if replica.state != "loading":
+        if replica.replica in bars:
+            progress.remove_task(bars.pop(replica.replica))
+        return
+    if replica.replica not in bars:
+        bars[replica.replica] = progress.add_task("", total=None)
+    progress.update(
+        bars[replica.replica],
+        description=escape(f"{model}: {replica.phase}"),
+        completed=replica.fraction,
+        total=1.0 if replica.fraction else None,
+    )
+
+
+def show_models(models: tuple[Model, ...]) -> None:
+    """Print a line for each model, and one for each replica of it."""
+    table = Table("model", "MB", "needs MB", "used by", "", box=None)
+    for m in models:
+        used = ", ".join(m.collections)
+        sizes = (f"{m.size_bytes / _MB:.0f}", f"{m.footprint_bytes / _MB:.0f}")
+        table.add_row(Text(m.name), *sizes, Text(used), Text(m.problem or m.fingerprint))
+        for r in m.replicas:
+            memory = f"{r.pss_bytes / _MB:.0f} of {r.limit_bytes / _MB:.0f} MB"
+            table.add_row(Text(f"  {r.replica}"), "", "", r.state, f"{memory} {r.phase}".strip())
+    out.print(table)
+
+
+def show_quantized(report: QuantizeReport) -> None:
+    """Print what became of a model that was quantised."""
+    table = Table("", "MB", "texts/s, one thread", box=None)
+    for path, size, speed in (
+        (report.source, report.source_bytes, report.source_texts_per_s),
+        (report.target, report.target_bytes, report.target_texts_per_s),
+    ):
+        table.add_row(Text(str(path)), f"{size / _MB:.1f}", f"{speed:.1f}")
+    out.print(table)
+    out.print(
+        f"cosine to the original over {report.texts} texts: mean {report.cosine_mean:.4f}, "
+        f"least {report.cosine_min:.4f}"
+    )
 
 
 def show_answer(answer: SearchReply, limit_lines: bool) -> None:
@@ -95,18 +204,9 @@ def show_collections(collections: tuple[Collection, ...]) -> None:
 
 def show_status(status: Status) -> None:
     """Print how the cluster is."""
-    up = timedelta(seconds=int(status.uptime_s))
-    out.print(
-        f"shoal {status.version}: gateway {status.gateway_pid}, up {up}, {status.nodes} node(s), "
-        f"{status.memory_bytes / _MB:.0f} MB in {status.processes} processes\n"
-        f"root {status.root}\nmodel {status.model}\n",
-        markup=False,
-    )
-    table = Table("actor", "kind", "pid", "MB", "", box=None)
-    for r in status.replicas:
-        detail = r.problem or ", ".join(f"{k} {v}" for k, v in r.detail.items())
-        table.add_row(r.name, r.kind, str(r.pid), f"{r.rss_bytes / _MB:.0f}", Text(detail))
-    out.print(table, "")
+    out.print(heading(status), markup=False)
+    show_actors(status, out)
+    out.print()
     show_collections(status.collections)
     for job in status.jobs:
         done = f"{job.phase} {job.files_done}/{job.files_total} {job.error}"

@@ -23,6 +23,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from actors.errors import GatewayUnavailable
+from actors.logs import FOLDER_VARIABLE
 from cluster.settings import Settings
 
 OnPhase = Callable[[str], None]
@@ -51,6 +52,11 @@ class Endpoint:
     url: str
     token: str = field(repr=False, default="")
     socket: str | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether there are certificates to check; reading those of the machine takes 60 ms."""
+        return self.url.startswith("https:")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -107,6 +113,11 @@ class Rooms:
         folder = self.folder / "work"
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    @property
+    def actor_logs(self) -> Path:
+        """Where actors of a Ray of our own log, a file each; they outlast it."""
+        return self.folder / "logs"
 
     @property
     def ray_folder(self) -> Path:
@@ -210,7 +221,6 @@ def _start(rooms: Rooms, settings: Settings, on_phase: OnPhase) -> Running:
                 "-c",
                 "from cluster.cli import main; main()",
                 "serve",
-                "--background",
             ],
             cwd=rooms.working_folder,
             env={**os.environ, **_environment(settings)},
@@ -234,7 +244,22 @@ def ray_environment(settings: Settings) -> dict[str, str]:
     }
     if settings.ray_address:
         return ours
-    return {**ours, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {
+        **ours,
+        **_watching(settings),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+
+
+def _watching(settings: Settings) -> dict[str, str]:
+    """Return how actors log and trace; those of a Ray of our own log beside the gateway."""
+    return {
+        FOLDER_VARIABLE: str(Rooms(settings).actor_logs),
+        "SHOAL_LOG_FORMAT": settings.log_format,
+        "SHOAL_LOG_LEVEL": settings.log_level,
+        "SHOAL_TRACING": str(settings.tracing),
+    }
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -260,14 +285,16 @@ def _wait_until_ready(rooms: Rooms, child: subprocess.Popen[bytes], on_phase: On
 
 def _last_words(rooms: Rooms) -> str:
     lines = rooms.log.read_text(errors="replace").strip().splitlines()
-    said = " / ".join(lines[-_LOG_TAIL:]) or "it said nothing"
+    errors = [line for line in lines if "ERROR" in line]
+    said = " / ".join((errors or lines)[-_LOG_TAIL:]) or "it said nothing"
     return f"the gateway ended while starting: {said[-600:]} (log: {rooms.log})"
 
 
 def _phase(endpoint: Endpoint) -> str | None:
     """Return what the gateway is doing ("ready" once it serves), or None for no answer."""
     try:
-        with httpx2.Client(transport=httpx2.HTTPTransport(uds=endpoint.socket), timeout=5) as http:
+        transport = httpx2.HTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
+        with httpx2.Client(transport=transport, timeout=5) as http:
             return str(http.get(f"{endpoint.url}/readyz").json()["phase"])
     except (httpx2.HTTPError, ValueError, KeyError):
         return None

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,22 @@ from typing import Any
 import ray
 from ray.exceptions import WorkerCrashedError
 
-from actors.catalog import Catalog, Manifest
+from actors.asking import unwrapped
+from actors.catalog import Manifest
+from actors.engines.base import OnProgress
 from actors.errors import InvalidRequest
 from actors.messages import JobState, JobStatus, SegmentRef
-from actors.process import unwrapped
 from actors.storage import Storage
+from cluster.embedding import OpenedModel
 from cluster.ingest.pipeline import (
     SEGMENT_ROWS,
     BlockOfFiles,
     BlockSummary,
     StoredFile,
     blocks_of_files,
-    bury_files,
-    following,
     halves,
     in_scope,
+    publish_change,
     read_block,
     stored_files,
     write_blocks,
@@ -45,8 +46,17 @@ _WINDOW = 6
 _read_block = ray.remote(num_returns=2, max_retries=0)(read_block)
 _write_blocks = ray.remote(write_blocks)
 
-Embed = Callable[[Any], tuple[Any, Any]]
-"""Block reference → references of (number of vectors, the vectors)."""
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a job builds on: a generation, and that generation's model."""
+
+    base: Manifest
+    model: OpenedModel
+
+
+Open = Callable[[OnProgress], Awaitable[Opened]]
+"""Finds the model, downloads it where it must, and has its pool made."""
 
 
 class SegmentWriter:
@@ -93,32 +103,35 @@ class IndexJob:
     Args:
         job_id: Names the job.
         target: What is indexed into which collection.
-        base: The generation to build on.
+        open_base: Finds the generation to build on, and its model.
         storage: The root.
-        embed: Embeds a block.
         max_file_bytes: Larger files are skipped.
         announce: Makes the search side see what was published.
         report: Told how far the job is.
+
+    Attributes:
+        status: How far it is.
+        embedders: Actor names of its model's replicas, once they are known.
     """
 
     def __init__(
         self,
         job_id: str,
         target: Target,
-        base: Manifest,
+        open_base: Open,
         storage: Storage,
-        embed: Embed,
         max_file_bytes: int,
         announce: Callable[[], Awaitable[None]],
         report: Callable[[JobStatus], None],
     ) -> None:
         self._target = target
-        self._base = base
+        self._open_base = open_base
         self._storage = storage
-        self._embed = embed
         self._max_file_bytes = max_file_bytes
         self._announce = announce
         self._report = report
+        self.embedders: tuple[str, ...] = ()
+        self._opening: asyncio.Future[Opened] | None = None
         self._started = time.perf_counter()
         self._writer = SegmentWriter(storage, target.collection)
         self._skipped: Counter[str] = Counter()
@@ -128,6 +141,7 @@ class IndexJob:
 
     async def run(self) -> JobStatus:
         """Do the job and publish; on any error the collection stays as it was."""
+        await self.open()
         self._tell(phase="looking for files")
         files, stored = await asyncio.gather(
             asyncio.to_thread(self._walk),
@@ -146,6 +160,18 @@ class IndexJob:
             files_removed=sum(path not in self._changed for path in gone),
         )
 
+    async def open(self) -> None:
+        """Find the generation to build on and its model; `run` does it where nobody did."""
+        if self._opening is None:
+            self._tell(phase="finding the model")
+            self._opening = asyncio.ensure_future(self._open_base(self._tell_progress))
+        opened = await asyncio.shield(self._opening)
+        self._base, self._embed = opened.base, opened.model.embed
+        self.embedders = opened.model.embedders
+
+    def _tell_progress(self, phase: str, done: int, total: int) -> None:
+        self.status = replace(self.status, phase=_in_words(phase, done, total))
+
     def _walk(self) -> list[FoundFile]:
         limits = WalkLimits(self._max_file_bytes)
         found: dict[str, FoundFile] = {}
@@ -163,8 +189,7 @@ class IndexJob:
             await self._after_crash(block)
             return
         if summary.chunks:
-            count, vectors = self._embed(chunks)
-            await unwrapped(count)
+            vectors = await self._embed(chunks)
             self._writer.add(block.shard, chunks, vectors, summary.chunks)
         self._skipped.update(summary.skipped)
         self._alive.update(summary.unchanged, summary.changed)
@@ -215,10 +240,10 @@ class IndexJob:
             return self._base
         self._tell(phase="writing")
         written = await self._writer.finish()
-        buried = await asyncio.to_thread(bury_files, self._storage, self._base, gone.values())
-        manifest = replace(following(self._base, buried, written), writer=self.status.id)
         self._tell(phase="publishing")
-        published = await asyncio.to_thread(Catalog(self._storage).publish, manifest)
+        published = await asyncio.to_thread(
+            publish_change, self._storage, self._base, gone, written, self.status.id
+        )
         await self._announce()
         return published
 
@@ -228,6 +253,10 @@ class IndexJob:
         self.status = replace(self.status, seconds=seconds, skipped=skipped, **changes)
         self._report(self.status)
         return self.status
+
+
+def _in_words(phase: str, done: int, total: int) -> str:
+    return f"{phase} ({done / 1e6:.0f} of {total / 1e6:.0f} MB)" if total else phase
 
 
 async def _windowed(work: Iterable[Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,12 +17,17 @@ from actors.errors import InvalidRequest
 from cluster.protocol import (
     DEFAULT_LIMIT,
     Collection,
+    EmbedBody,
+    EmbedReply,
     IndexBody,
     IngestChunk,
     IngestReply,
     Job,
     Message,
     Mode,
+    Model,
+    Scale,
+    ScaleBody,
     SearchBody,
     SearchReply,
     Status,
@@ -43,6 +48,9 @@ class Call(Generic[T]):
     body: Message | None = None
     lines: Iterable[bytes] | None = None
     query: tuple[tuple[str, str], ...] = ()
+
+
+_SEARCH_REPLY = TypeAdapter(SearchReply)
 
 
 class Sender(Protocol):
@@ -104,8 +112,16 @@ class Operations:
         context: int = 0,
         vector: Iterable[float] | None = None,
         deadline_s: float | None = None,
+        typos: bool = False,
+        require_full_coverage: bool = False,
     ) -> Call[SearchReply]:
-        """Search collections (none named: all) and return the best hits with their coverage."""
+        """Search collections (none named: all) and return the best hits with their coverage.
+
+        Where a shard does not answer within `deadline_s`, the answer is what the others found; with
+        `require_full_coverage` it is the error IncompleteCoverage, which names the shard.
+        With `typos`, words that are found nowhere stand for those one typing mistake away, at less
+        weight.
+        """
         body = SearchBody(
             query=query,
             collections=tuple(collections),
@@ -116,14 +132,22 @@ class Operations:
             context=context,
             vector=None if vector is None else Vector.of(vector),
             deadline_s=deadline_s,
+            typos=typos,
+            require_full_coverage=require_full_coverage,
         )
-        return Call("POST", "/v1/search", TypeAdapter(SearchReply), body)
+        return Call("POST", "/v1/search", _SEARCH_REPLY, body)
 
     @Operation
     @staticmethod
-    def index(paths: Sequence[str], *, collection: str | None = None) -> Call[Job]:
-        """Start to bring a collection up to date with folders or files; return the job at once."""
-        body = IndexBody(paths=tuple(map(str, paths)), collection=collection)
+    def index(
+        paths: Sequence[str], *, collection: str | None = None, model: str | None = None
+    ) -> Call[Job]:
+        """Start to bring a collection up to date with folders or files; return the job at once.
+
+        A new collection gets `model`, or the gateway's default; an old one keeps its own, and
+        another is refused.
+        """
+        body = IndexBody(paths=tuple(map(str, paths)), collection=collection, model=model)
         return Call("POST", "/v1/index", TypeAdapter(Job), body)
 
     @Operation
@@ -142,6 +166,25 @@ class Operations:
         query = (("collection", collection),)
         reply = TypeAdapter(IngestReply)
         return Call("POST", "/v1/ingest", reply, lines=_lines(chunks, vectors), query=query)
+
+    @Operation
+    @staticmethod
+    def embed(
+        texts: Sequence[str],
+        *,
+        kind: Literal["query", "document"] = "document",
+        model: str = "",
+        deadline_s: float | None = None,
+    ) -> Call[EmbedReply]:
+        """Embed texts with a model, or the gateway's default one."""
+        body = EmbedBody(texts=tuple(texts), kind=kind, model=model, deadline_s=deadline_s)
+        return Call("POST", "/v1/embed", TypeAdapter(EmbedReply), body)
+
+    @Operation
+    @staticmethod
+    def models() -> Call[tuple[Model, ...]]:
+        """Return the models that are there, and where each is loaded."""
+        return Call("GET", "/v1/models", TypeAdapter(tuple[Model, ...]))
 
     @Operation
     @staticmethod
@@ -172,6 +215,22 @@ class Operations:
     def status() -> Call[Status]:
         """Return how the cluster is."""
         return Call("GET", "/v1/status", TypeAdapter(Status))
+
+    @Operation
+    @staticmethod
+    def scale(
+        *,
+        embedders: int | None = None,
+        hosts: int | None = None,
+        replication: int | None = None,
+        routers: int | None = None,
+    ) -> Call[Scale]:
+        """Have so many actors of each kind, while searches go on; return how many there are then.
+
+        None leaves a count as it is, so that a call without any tells what there is.
+        """
+        body = ScaleBody(embedders=embedders, hosts=hosts, replication=replication, routers=routers)
+        return Call("POST", "/v1/scale", TypeAdapter(Scale), body)
 
     @Operation
     @staticmethod

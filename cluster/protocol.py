@@ -12,10 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+CALLER_HEADER = "X-Shoal-Caller"
+"""Tells clients apart, so that one with many requests does not keep the others waiting."""
 MAX_LIMIT = 1000
 MAX_QUERY_CHARS = 32_768
 """A query is a question or a piece of code; more would only be cut by every model."""
 MAX_CHUNK_CHARS = 100_000
+MAX_TEXTS = 2048
 DEFAULT_LIMIT = 10
 MAX_CONTEXT = 200
 
@@ -54,6 +57,13 @@ class SearchBody(Message):
     context: int = Field(0, ge=0, le=MAX_CONTEXT, description="Lines around each hit")
     vector: Vector | None = None
     deadline_s: float | None = Field(None, gt=0, le=600)
+    typos: bool = Field(
+        False, description="Words found nowhere stand for those one typing mistake away"
+    )
+
+    require_full_coverage: bool = Field(
+        False, description="An answer that lacks a shard is an error"
+    )
 
     @model_validator(mode="after")
     def _asks_something(self) -> SearchBody:
@@ -100,6 +110,9 @@ class IndexBody(Message):
 
     paths: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     collection: CollectionName | None = None
+    model: str | None = Field(
+        None, min_length=1, description="Model of a new collection; the default one if absent"
+    )
 
 
 class IngestChunk(Message):
@@ -157,14 +170,85 @@ class Collection(Message):
 
 
 class Replica(Message):
-    """One actor of the cluster."""
+    """One actor of the cluster; memory is proportional set size, children included, in bytes."""
 
     name: str
-    kind: str
-    pid: int
-    rss_bytes: int
-    detail: dict[str, Any]
+    kind: str = ""
+    pid: int = 0
+    pss_bytes: int = 0
+    peak_bytes: int = 0
+    limit_bytes: int = 0
+    pressure: Literal["ok", "soft", "hard"] = "ok"
+    enforcement: str = ""
+    refusals: int = 0
+    kills: int = 0
+    restarts: int = 0
+    detail: dict[str, Any] = {}
     problem: str = ""
+
+
+class LoadedModel(Message):
+    """A model in one replica: its state, and how far its load is."""
+
+    replica: str
+    state: str
+    phase: str = ""
+    fraction: float = 0.0
+    done_bytes: int = 0
+    pss_bytes: int = 0
+    limit_bytes: int = 0
+
+
+class Model(Message):
+    """A model that is there, or that a collection needs."""
+
+    name: str
+    fingerprint: str = ""
+    path: str = ""
+    size_bytes: int = 0
+    footprint_bytes: int = 0
+    collections: tuple[str, ...] = ()
+    replicas: tuple[LoadedModel, ...] = ()
+    problem: str = ""
+
+
+class EmbedBody(Message):
+    """Texts to embed."""
+
+    texts: tuple[Annotated[str, Field(max_length=MAX_CHUNK_CHARS)], ...] = Field(
+        min_length=1, max_length=MAX_TEXTS
+    )
+    kind: Literal["query", "document"] = "document"
+    model: str = ""
+    deadline_s: float | None = Field(None, gt=0, le=600)
+
+
+class EmbedReply(Message):
+    """Vectors of unit length: float32, little-endian, row after row, as base64."""
+
+    dimension: int
+    data: str
+
+
+Count = Annotated[int, Field(ge=1, le=256)]
+
+
+class ScaleBody(Message):
+    """How many actors of each kind there are to be; what is absent stays."""
+
+    embedders: Count | None = None
+    hosts: Count | None = None
+    replication: Count | None = None
+    routers: Count | None = None
+
+
+class Scale(Message):
+    """How many actors of each kind there are; `replication` is the hosts of each shard."""
+
+    embedders: int = 0
+    hosts: int = 0
+    replication: int = 0
+    routers: int = 0
 
 
 class Status(Message):
@@ -180,14 +264,18 @@ class Status(Message):
     uptime_s: float
     idle_s: float
     nodes: int
+    memory_plan: str = ""
+    logs: str = ""
+    scale: Scale = Scale()
     replicas: tuple[Replica, ...]
     collections: tuple[Collection, ...]
     jobs: tuple[Job, ...]
 
 
 class Problem(Message):
-    """An error as it travels: the class in `actors.errors`, and what it says."""
+    """An error as it travels: the class in `actors.errors`, what it says, and the request."""
 
     error: str
     message: str
     retry_after_s: float | None = None
+    request_id: str = ""

@@ -9,46 +9,55 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from functools import partial
 
 import psutil
-import ray
 
+from actors import messages
 from actors.catalog import Catalog, Manifest
-from actors.engines.registry import fingerprint
-from actors.errors import GatewayUnavailable, ModelMismatch, ShoalError
+from actors.engines.base import OnProgress, silent
+from actors.engines.registry import describe
+from actors.engines.spec import parse
+from actors.errors import GatewayUnavailable
 from actors.index.fusion import Mode
-from actors.messages import Filter, JobState, JobStatus, SearchAnswer, SearchRequest
-from actors.process import first_answer
+from actors.messages import Chunk, Filter, Histogram, Hit, JobStatus, SearchAnswer, SearchRequest
+from actors.origin import current
+from actors.routing.admission import Admission
+from actors.scaling import host_names, router_names
 from actors.storage import Storage
 from cluster import report
-from cluster.jobs import IndexJob
+from cluster.calls import STATUS_S, Calls
+from cluster.daemon import Rooms
+from cluster.embedding import OpenedModel
+from cluster.jobs import IndexJob, Opened
+from cluster.models import models, open_model
 from cluster.naming import Target, choose_target
 from cluster.protocol import (
     Collection,
     CollectionCoverage,
+    EmbedBody,
+    EmbedReply,
     IndexBody,
     IngestReply,
     Job,
+    Model,
+    Scale,
+    ScaleBody,
     SearchBody,
     SearchHit,
     SearchReply,
     Status,
 )
-from cluster.session import EMBEDDER, ROUTER, STEWARD, attach, detach
+from cluster.running import RunningJobs
+from cluster.searches import Searches
+from cluster.session import STEWARD, attach, detach, plan_memory
 from cluster.settings import Settings
-from cluster.upload import Upload, unpacked
+from cluster.slow import noted
+from cluster.upload import Upload, packed, unpacked
 
 _log = logging.getLogger("shoal.service")
-
-_STOP_S = 3.0
-_STATUS_S = 2.0
-_PATIENCE_S = 30.0
-"""For calls without a deadline of their own: an actor that died is back in a few seconds."""
-_GRACE_S = 2.0
-"""What a search may take over its deadline before the gateway stops waiting for the router."""
 
 
 class Service:
@@ -59,14 +68,17 @@ class Service:
 
     Attributes:
         phase: What it is doing while it starts; "ready" once it serves, "failed" if it cannot.
+        admission: Lets in as many searches as the routers take, before they are read.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.phase = "starting"
-        self._attached: dict[str, Any] = {}
-        self._jobs: dict[str, IndexJob] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._calls = Calls()
+        self._searches = Searches(self._calls)
+        self.admission = Admission(shares=lambda: self._calls.routers)
+        self._jobs = RunningJobs(self._calls, self.touch)
+        self._memory_plan = ""
         self._requests = 0
         self._started = time.monotonic()
         self._used = time.monotonic()
@@ -80,19 +92,19 @@ class Service:
         self._storage = await asyncio.to_thread(Storage, self.settings.root_uri)
         self._catalog = Catalog(self._storage)
         await asyncio.to_thread(self._catalog.keep_out)
-        self._model = await asyncio.to_thread(fingerprint, self.settings.model)
-        self._attached = await asyncio.to_thread(attach, self.settings, set_phase)
+        await asyncio.to_thread(_check_model, self.settings.model)
+        budgets = await asyncio.to_thread(plan_memory, self.settings)
+        self._memory_plan = budgets.explanation
+        _log.info("%s", self._memory_plan)
+        steward = await asyncio.to_thread(attach, self.settings, budgets, set_phase)
+        await self._calls.attached(steward)
         self.touch()
         self.phase = "ready"
 
     async def stop(self) -> None:
         """End running jobs, which leaves their collections as they were, and leave the cluster."""
         self.phase = "stopping"
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=_STOP_S)
+        await self._jobs.stop()
         await asyncio.to_thread(detach)
 
     @property
@@ -115,8 +127,14 @@ class Service:
             self._requests -= 1
             self.touch()
 
-    async def search(self, body: SearchBody) -> SearchReply:
-        """Search; see `ShoalClient.search`."""
+    def check_ready(self) -> None:
+        """Raise GatewayUnavailable while it starts or ends; everything below needs it ready."""
+        if self.phase != "ready":
+            message = f"the gateway is not ready yet ({self.phase}); try again in a few seconds"
+            raise GatewayUnavailable(message, retry_after_s=2.0)
+
+    async def search(self, body: SearchBody, caller: str = "") -> SearchReply:
+        """Search; see `ShoalClient.search`. Of those that wait, callers take turns."""
         started = time.perf_counter()
         request = SearchRequest(
             query=body.query,
@@ -127,43 +145,50 @@ class Service:
             vector=None if body.vector is None else unpacked(body.vector),
             deadline_s=body.deadline_s or self.settings.deadline_s,
             context=body.context,
+            typos=body.typos,
+            require_full_coverage=body.require_full_coverage,
+            caller=caller,
+            origin=current(),
         )
-        answer: SearchAnswer = await self._ask(
-            ROUTER, lambda router: router.search.remote(request), request.deadline_s
-        )
+        with noted(request) as timings_ms:
+            answer = await self._searches.answer(request)
+            timings_ms.update(answer.timings_ms)
         return _reply(answer, (time.perf_counter() - started) * 1e3)
 
     async def index(self, body: IndexBody) -> Job:
         """Start an indexing job; see `ShoalClient.index`."""
         target = await asyncio.to_thread(choose_target, self._catalog, body.paths, body.collection)
-        base = await asyncio.to_thread(self._base, target)
         job = IndexJob(
             secrets.token_hex(6),
             target,
-            base,
+            partial(self._open, target, body.model),
             self._storage,
-            self._actors[EMBEDDER].embed_block.remote,
             self.settings.max_file_bytes,
-            self._published,
-            self._report,
+            self._calls.published,
+            self._calls.report,
         )
-        self._jobs[job.status.id] = job
-        self._running[job.status.id] = asyncio.create_task(self._run(job))
-        return _job(job.status)
+        return _job(await self._jobs.start(job))
+
+    async def embed(self, body: EmbedBody, caller: str = "") -> EmbedReply:
+        """Embed texts; see `ShoalClient.embed`."""
+        within_s = body.deadline_s or self.settings.deadline_s
+        origin = current()
+        vectors = await self._calls.ask_router(
+            lambda router: router.embed.remote(
+                body.model, body.texts, body.kind, within_s, caller, origin
+            ),
+            within_s,
+        )
+        return EmbedReply(dimension=vectors.shape[1], data=packed(vectors))
 
     async def ingest(self, collection: str, lines: AsyncIterator[str]) -> IngestReply:
         """Store chunks that the caller made; see `ShoalClient.ingest`."""
         upload = await asyncio.to_thread(
-            Upload,
-            collection,
-            self._storage,
-            self._model,
-            self.settings.shards,
-            self._actors[EMBEDDER].embed_block.remote,
+            Upload, collection, self._storage, self.settings.shards, self._open_model
         )
         await upload.take(lines)
         manifest = await upload.publish(writer=secrets.token_hex(6))
-        await self._published()
+        await self._calls.published()
         return IngestReply(
             collection=collection, generation=manifest.generation, chunks=upload.chunks
         )
@@ -171,26 +196,47 @@ class Service:
     async def job(self, job_id: str) -> Job:
         """Return how far a job is."""
         if job_id in self._jobs:
-            return _job(self._jobs[job_id].status)
-        return _job(await self._ask(STEWARD, lambda steward: steward.job.remote(job_id)))
+            return _job(await self._jobs.status(job_id))
+        return _job(await self._calls.ask(STEWARD, lambda steward: steward.job.remote(job_id)))
 
     async def jobs(self) -> tuple[Job, ...]:
         """Return all jobs that are remembered."""
-        return tuple(map(_job, await self._ask(STEWARD, lambda steward: steward.jobs.remote())))
+        known = await self._calls.ask(STEWARD, lambda steward: steward.jobs.remote())
+        return tuple(map(_job, known))
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""
         return await asyncio.to_thread(report.collections, self._catalog)
 
+    async def models(self) -> tuple[Model, ...]:
+        """Return the models that are there, and where each is loaded."""
+        pools = await self._calls.pools()
+        names = [name for pool in pools for name in pool.embedders]
+        replicas = await self._calls.replicas(names)
+        return await asyncio.to_thread(models, self._catalog, self.settings.model, pools, replicas)
+
+    async def scale(self, body: ScaleBody) -> Scale:
+        """Change how many actors of each kind there are; see `ShoalClient.scale`."""
+        wanted = body.model_dump(exclude_none=True)
+        return _scale(await (self._calls.scale(wanted) if wanted else self._calls.scaled()))
+
     async def delete(self, collection: str) -> None:
         """Delete a collection."""
         await asyncio.to_thread(self._catalog.delete, collection)
-        await self._published()
+        await self._calls.published()
+
+    async def histograms(self) -> dict[str, tuple[Histogram, ...]]:
+        """Return what each router that answers has measured, by its name."""
+        return await report.histograms(router_names(await self._calls.scaled()))
 
     async def status(self) -> Status:
         """Return how the cluster is; an actor that does not answer is named, not waited for."""
-        replicas, collections, jobs, memory = await asyncio.gather(
-            report.replicas(self._actors),
+        scale, pools = await asyncio.gather(self._calls.scaled(), self._calls.pools())
+        embedders = [name for pool in pools for name in pool.embedders]
+        named = (STEWARD, *router_names(scale), *host_names(scale), *embedders)
+        replicas, nodes, collections, jobs, memory = await asyncio.gather(
+            self._calls.replicas(named),
+            report.nodes(),
             self.collections(),
             self._known_jobs(),
             asyncio.to_thread(report.process_sizes),
@@ -198,112 +244,58 @@ class Service:
         return Status(
             version=importlib.metadata.version("shoal"),
             root=self.settings.root_uri,
-            model=f"{self.settings.model} ({self._model})",
+            model=self.settings.model,
             gateway_pid=os.getpid(),
             gateway_rss_bytes=psutil.Process().memory_info().rss,
             memory_bytes=sum(memory),
             processes=len(memory),
             uptime_s=time.monotonic() - self._started,
             idle_s=self.idle_s,
-            nodes=sum(node["Alive"] for node in ray.nodes()),
+            nodes=nodes,
+            memory_plan=self._memory_plan,
+            logs=str(Rooms(self.settings).folder),
+            scale=_scale(scale),
             replicas=replicas,
             collections=collections,
             jobs=jobs,
         )
 
-    @property
-    def _actors(self) -> dict[str, Any]:
-        if self.phase != "ready":
-            message = f"the gateway is not ready yet ({self.phase}); try again in a few seconds"
-            raise GatewayUnavailable(message, retry_after_s=2.0)
-        return self._attached
+    async def _open(self, target: Target, wanted: str | None, on_progress: OnProgress) -> Opened:
+        """Return the generation to build on and its model; ModelMismatch where it wants another."""
+        found = await asyncio.to_thread(self._catalog.find, target.collection)
+        model = await self._open_model(found, wanted, on_progress)
+        if found is not None:
+            return Opened(found, model)
+        new = self._catalog.new(
+            target.collection, model.fingerprint, self.settings.shards, target.root, model.name
+        )
+        return Opened(new, model)
 
-    def _base(self, target: Target) -> Manifest:
-        """Return the generation to build on; ModelMismatch where another model made it."""
-        found = self._catalog.find(target.collection)
-        if found is None:
-            shards = self.settings.shards
-            return self._catalog.new(target.collection, self._model, shards, target.root)
-        if found.model != self._model:
-            message = (
-                f"collection {target.collection!r} was made by model {found.model}, this gateway "
-                f"embeds with {self._model}; delete it first, or take another --collection"
-            )
-            raise ModelMismatch(message)
-        return found
-
-    async def _run(self, job: IndexJob) -> None:
-        try:
-            await job.run()
-        except Exception as error:  # noqa: BLE001 - the job's status is where its errors go
-            known = error if isinstance(error, ShoalError) else None
-            if known is None:
-                _log.exception("job %s failed", job.status.id)
-            kind = type(known).__name__ if known else ShoalError.__name__
-            job.status = replace(
-                job.status, state=JobState.FAILED, error=str(error), error_kind=kind
-            )
-        except asyncio.CancelledError:
-            job.status = replace(
-                job.status,
-                state=JobState.FAILED,
-                error="the gateway ended; the collection is as it was, run this again",
-            )
-        finally:
-            with contextlib.suppress(GatewayUnavailable):
-                await self._ask(STEWARD, lambda steward: steward.report.remote(job.status))
-            del self._jobs[job.status.id], self._running[job.status.id]
-            self.touch()
-
-    async def _published(self) -> None:
-        """Let searches see at once what is there now; they would find out within a second."""
-        try:
-            await self._ask(STEWARD, lambda steward: steward.published.remote())
-        except GatewayUnavailable as error:
-            _log.warning("a publication was not announced: %s", error)
+    async def _open_model(
+        self, found: Manifest | None, wanted: str | None = None, on_progress: OnProgress = silent
+    ) -> OpenedModel:
+        name = wanted or (found and found.model_name) or self.settings.model
+        return await open_model(self._calls.pool, name, found, on_progress)
 
     async def _known_jobs(self) -> tuple[Job, ...]:
         """Return all jobs, or those under way where the steward is away."""
         try:
-            return await asyncio.wait_for(self.jobs(), _STATUS_S)
+            return await asyncio.wait_for(self.jobs(), STATUS_S)
         except (TimeoutError, GatewayUnavailable):
-            return tuple(_job(job.status) for job in self._jobs.values())
+            return tuple(map(_job, self._jobs.all()))
 
-    def _report(self, status: JobStatus) -> None:
-        """Let the steward know; the next report comes soon, so none is waited for."""
-        self._actors[STEWARD].report.remote(status)
 
-    async def _ask(
-        self,
-        name: str,
-        call: Callable[[Any], Awaitable[Any]],
-        within_s: float = _PATIENCE_S,
-    ) -> Any:  # noqa: ANN401 - whatever the remote method returns
-        """Call an actor, again where it is being restarted.
-
-        Raises:
-            GatewayUnavailable: It did not answer in time.
-        """
-        give_up = time.monotonic() + within_s + _GRACE_S
-        try:
-            return await first_answer([name], call, lambda: give_up - time.monotonic())
-        except TimeoutError as error:
-            message = f"{name} did not answer within {within_s:g} s; `shoal status` shows how it is"
-            raise GatewayUnavailable(message, retry_after_s=_GRACE_S) from error
+def _check_model(model: str) -> None:
+    """Raise where the default model cannot be read; one to be downloaded is not asked for."""
+    spec = parse(model)
+    if spec.is_local or spec.engine == "static":
+        describe(model)
 
 
 def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
     parts = answer.collections
     return SearchReply(
-        hits=tuple(
-            SearchHit(
-                collection=hit.collection,
-                score=hit.score,
-                id=f"{hit.chunk_id:016x}",
-                **asdict(hit.chunk),
-            )
-            for hit in answer.hits
-        ),
+        hits=tuple(map(_hit, answer.hits)),
         coverage=sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts),
         collections=tuple(
             CollectionCoverage(
@@ -313,6 +305,25 @@ def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
         ),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
     )
+
+
+def _hit(hit: Hit) -> SearchHit:
+    chunk = Chunk.of(hit.record)
+    return SearchHit(
+        collection=hit.collection,
+        path=chunk.path,
+        start_line=chunk.start_line,
+        end_line=chunk.end_line,
+        language=chunk.language,
+        symbol=chunk.symbol,
+        score=hit.score,
+        text=chunk.text,
+        id=f"{hit.chunk_id:016x}",
+    )
+
+
+def _scale(scale: messages.Scale) -> Scale:
+    return Scale(**asdict(scale))
 
 
 def _job(status: JobStatus) -> Job:

@@ -4,46 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import ray
 
-from actors.embedder import embedder_config
-from actors.engines.registry import fingerprint
 from actors.errors import GatewayUnavailable
-from actors.process import NAMESPACE, Config, find_or_make
-from actors.router import RouterConfig
-from actors.shard_host import HostConfig
+from actors.fleet import FleetPlan
+from actors.memory import Budgets, node_memory, plan_budgets
+from actors.messages import Scale
+from actors.pools import PoolPlan
+from actors.process import NAMESPACE, MemoryConfig, find_or_make
+from actors.scaling import SCALES
 from actors.steward import Steward, StewardConfig
 from cluster.daemon import Rooms
 from cluster.settings import Settings
 
-STEWARD, ROUTER, EMBEDDER = "steward", "router-0", "embedder-0"
+STEWARD = "steward"
+_CALLS_AT_ONCE = 4
+"""Of the steward's: pools are found and publications announced while it scales."""
 _READY_S = 120.0
+_HEAD_S = 3.0
+_PAUSE_S = 0.2
 
 
-def attach(settings: Settings, on_phase: Callable[[str], None]) -> dict[str, Any]:
-    """Connect to Ray, and find or make the named actors; return their handles by name.
+def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]) -> Any:  # noqa: ANN401 - an untyped Ray handle
+    """Connect to Ray, find or make the steward, and return its handle once all actors are there.
 
     Blocks for seconds.
 
     Raises:
-        ShoalError: The model or the root is not usable.
+        ShoalError: The root is not usable.
         ConnectionError: No Ray answers at `ray_address`.
     """
     on_phase("starting Ray")
-    _init(settings)
+    _init(settings, budgets)
     on_phase("starting actors")
-    config = steward_config(settings)
+    config = steward_config(settings, budgets)
     _refuse_another_root(config)
-    steward = find_or_make(Steward, config)
+    steward = find_or_make(Steward, config, max_concurrency=_CALLS_AT_ONCE)
     ray.get(steward.ready.remote(), timeout=_READY_S)
-
-    made: tuple[Config, ...] = (*config.routers, *config.embedders, *config.hosts)
-    actors = {c.name: ray.get_actor(c.name, namespace=NAMESPACE) for c in made}
-    return {config.name: steward, **actors}
+    return steward
 
 
 def detach() -> None:
@@ -61,31 +67,105 @@ def _refuse_another_root(config: StewardConfig) -> None:
             raise GatewayUnavailable(message)
 
 
-def steward_config(settings: Settings) -> StewardConfig:
-    """Return which actors there should be."""
+def plan_memory(settings: Settings) -> Budgets:
+    """Return what memory each actor may use, from the settings and this machine.
+
+    Raises:
+        InvalidRequest: A setting is more than the machine has.
+    """
+    chosen = {
+        kind: int(size)
+        for kind in ("embedder", "host", "control")
+        if (size := getattr(settings, f"{kind}_memory")) is not None
+    }
+    return plan_budgets(
+        node_memory(),
+        hosts=settings.hosts,
+        embedders=settings.embedders,
+        routers=settings.routers,
+        chosen=chosen,
+    )
+
+
+def steward_config(settings: Settings, budgets: Budgets) -> StewardConfig:
+    """Return which actors there should be, and what memory each may use.
+
+    Memory is divided by the counts in the settings: a scale that is asked for later makes or ends
+    actors, and none is made anew for it.
+    """
     root = settings.root_uri
-    hosts = tuple(HostConfig(f"host-{number}", root) for number in range(settings.hosts))
-    embedders = tuple(
-        embedder_config(f"embedder-{number}", settings.model, settings.keep_alive_s)
-        for number in range(settings.embedders)
+
+    def memory(kind: str) -> MemoryConfig:
+        return MemoryConfig(
+            limit_bytes=getattr(budgets, kind),
+            soft=settings.memory_soft,
+            hard=settings.memory_hard,
+            enforcement=settings.memory_enforcement,
+            object_store_bytes=settings.object_store_bytes,
+            setting=f"SHOAL_{kind.upper()}_MEMORY",
+        )
+
+    cores = os.cpu_count() or 1
+    pools = PoolPlan(
+        default_model=settings.model,
+        keep_alive_s=settings.keep_alive_s,
+        threads=settings.threads or max(1, cores // settings.embedders),
+        memory=memory("embedder"),
+        sized_by_model=settings.embedder_memory is None,
+        prefault=settings.prefault,
     )
-    router = RouterConfig(
-        name=ROUTER,
-        root=root,
-        model=str(fingerprint(settings.model)),
-        embedders=tuple(made.name for made in embedders),
-        hosts=tuple(made.name for made in hosts),
+    fleet = FleetPlan(root, memory("host"), memory("control"))
+    return StewardConfig(
+        STEWARD, root, pools, fleet, _scale(settings), _scale_file(settings), memory("control")
     )
-    return StewardConfig(STEWARD, root, embedders, hosts, (router,))
 
 
-def _init(settings: Settings) -> None:
+def _scale(settings: Settings) -> Scale:
+    return Scale(
+        embedders=settings.embedders,
+        hosts=settings.hosts,
+        replication=settings.replication,
+        routers=settings.routers,
+    )
+
+
+def _scale_file(settings: Settings) -> str:
+    """Return where a cluster's scale is remembered: one root may serve several clusters."""
+    address = settings.ray_address
+    cluster = socket.gethostname() if address in ("", "auto", "local") else address
+    return f"{SCALES}/{quote(cluster, safe='')}.json"
+
+
+def _check_head(address: str) -> None:
+    """Raise where no head listens: Ray itself would try for minutes.
+
+    Raises:
+        GatewayUnavailable: Nobody answers at an address of the form host:port.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    give_up = time.monotonic() + _HEAD_S
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_HEAD_S).close()
+        except OSError as error:
+            if time.monotonic() > give_up:
+                message = f"no Ray head answers at {address} ({error}); start it, or wait for it"
+                raise GatewayUnavailable(message, retry_after_s=_HEAD_S) from error
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def _init(settings: Settings, budgets: Budgets) -> None:
     common: dict[str, Any] = {
         "namespace": NAMESPACE,
         "log_to_driver": False,
         "logging_level": logging.WARNING,
     }
     if settings.ray_address:
+        _check_head(settings.ray_address)
         ray.init(address=settings.ray_address, **common)
         return
     folder = Rooms(settings).ray_folder
@@ -93,6 +173,7 @@ def _init(settings: Settings) -> None:
     ray.init(
         include_dashboard=False,
         object_store_memory=settings.object_store_bytes,
+        _memory=budgets.actors,
         _temp_dir=str(folder),
         **common,
     )

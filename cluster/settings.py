@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from actors.engines.spec import parse
+from actors.errors import InvalidRequest
+
+_LEAST = ByteSize(192 << 20)
+"""Of an actor's memory: an idle one holds about half of it."""
 
 
 class Settings(BaseSettings):
@@ -20,14 +27,54 @@ class Settings(BaseSettings):
     )
     url: str = Field("", description="Gateway to use instead of this machine's own")
     token: SecretStr = Field(SecretStr(""), description="Bearer token for `url`")
-    model: str = Field("static:builtin", description="Model, as engine:reference")
-    shards: int = Field(2, ge=1, le=1024, description="Shards of a new collection")
+    model: str = Field(
+        "static:builtin", description="Model of new collections, as [engine:]reference[?option=…]"
+    )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Shards of a new collection; more pay from some 200,000 chunks on",
+    )
     hosts: int = Field(
         2, ge=1, le=256, description="Shard hosts; two keep both cores of a laptop busy"
     )
-    embedders: int = Field(1, ge=1, le=256, description="Replicas of the model")
+    replication: int = Field(
+        2,
+        ge=1,
+        le=256,
+        description="Hosts that serve each shard, at most all; with two, one may die or be slow",
+    )
+    routers: int = Field(
+        1, ge=1, le=256, description="Routers; one takes more than two cores of hosts can answer"
+    )
+    embedders: int = Field(1, ge=1, le=256, description="Replicas of each model in use")
+    threads: int = Field(
+        0, ge=0, le=256, description="Computations at once in a replica; 0 shares the cores"
+    )
     keep_alive_s: float = Field(
         300.0, ge=-1, description="Seconds before an idle model is unloaded; 0 at once, -1 never"
+    )
+    embedder_memory: ByteSize | None = Field(
+        None, description="The most a replica may use, as 2GiB; by default by its model"
+    )
+    host_memory: ByteSize | None = Field(
+        None, description="What a shard host may use; by default by the machine"
+    )
+    control_memory: ByteSize | None = Field(
+        None, description="What router and steward may use, each"
+    )
+    memory_soft: float = Field(
+        0.80, gt=0, le=1, description="Share of its limit from which an actor gives up caches"
+    )
+    memory_hard: float = Field(
+        0.95, gt=0, le=1, description="Share of its limit from which an actor refuses new work"
+    )
+    memory_enforcement: Literal["auto", "cgroup", "rlimit", "watchdog"] = Field(
+        "auto", description="What holds actors to their limits; auto takes the best that works"
+    )
+    prefault: bool = Field(
+        True, description="Read a model's weights ahead of a load, with progress; else as touched"
     )
     idle_shutdown_s: float = Field(
         1800.0, ge=0, description="Seconds before an idle gateway stops; 0 never"
@@ -36,10 +83,46 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         1 << 20, ge=1, description="Larger files are skipped: they are data or generated"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Logs of gateway and actors: for people, or one JSON object a line"
+    )
+    log_level: Literal["debug", "info", "warning"] = Field(
+        "info", description="What of ours they hold; debug has every search and measures memory"
+    )
+    tracing: bool = Field(
+        False, description="Make OpenTelemetry spans; takes shoal[otel] and its OTEL_… variables"
+    )
     ray_address: str = Field("", description="Ray cluster to attach to; empty starts one here")
     object_store_bytes: int = Field(
         256 << 20, ge=80 << 20, description="Ray's shared memory on this machine"
     )
+
+    @field_validator("model")
+    @classmethod
+    def _located(cls, model: str) -> str:
+        """Name the model as every process can: its paths are made absolute."""
+        try:
+            return str(parse(model).located())
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("embedder_memory", "host_memory", "control_memory")
+    @classmethod
+    def _enough(cls, size: ByteSize | None) -> ByteSize | None:
+        if size is not None and size < _LEAST:
+            message = f"{size.human_readable()} is less than the least, {_LEAST.human_readable()}"
+            raise ValueError(message)
+        return size
+
+    @model_validator(mode="after")
+    def _soft_comes_first(self) -> Self:
+        if self.memory_soft >= self.memory_hard:
+            message = (
+                f"SHOAL_MEMORY_SOFT is {self.memory_soft}, which is not below SHOAL_MEMORY_HARD, "
+                f"{self.memory_hard}"
+            )
+            raise ValueError(message)
+        return self
 
     @property
     def local_root(self) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,16 +17,20 @@ from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL, Fingerprint
 from actors.errors import InvalidRequest, ModelMismatch
 from actors.messages import Chunk, SegmentRef
-from actors.process import unwrapped
 from actors.routing.place import shard_of
 from actors.storage import Storage
-from cluster.ingest.pipeline import bury_files, following, hand_made_block, stored_files
-from cluster.jobs import Embed, SegmentWriter
+from cluster.embedding import Embed, OpenedModel
+from cluster.ingest.pipeline import hand_made_block, publish_change, stored_files
+from cluster.jobs import SegmentWriter
 from cluster.protocol import IngestChunk, Vector
 
 _BLOCK_CHUNKS = 1000
 
 _hand_made_block = ray.remote(hand_made_block)
+
+
+OpenModel = Callable[[Manifest | None], Awaitable[OpenedModel]]
+"""Opens the model of a generation, or the one that new collections get."""
 
 
 class Upload:
@@ -35,26 +39,25 @@ class Upload:
     Args:
         collection: Where they go; made if it is not there.
         storage: The root.
-        model: The gateway's model.
         shards: Shards of a new collection.
-        embed: Embeds a block.
+        open_model: Gives the model of a generation, or a new one's, and the means to embed.
     """
 
     def __init__(
-        self, collection: str, storage: Storage, model: Fingerprint, shards: int, embed: Embed
+        self, collection: str, storage: Storage, shards: int, open_model: OpenModel
     ) -> None:
         self._storage = storage
-        self._catalog = Catalog(storage)
-        self._model = model
-        self._embed = embed
-        self._found = self._catalog.find(collection)
+        catalog = Catalog(storage)
+        self._open_model = open_model
+        self._embed: Embed | None = None
+        self._found = catalog.find(collection)
         if self._found and self._found.source:
             message = (
                 f"collection {collection!r} mirrors {self._found.source}, and chunks handed in "
                 "would go with its next indexing; take another collection"
             )
             raise InvalidRequest(message)
-        self._base = self._found or self._catalog.new(collection, model, shards, "")
+        self._base = self._found or catalog.new(collection, external(0), shards, "")
         self._writer = SegmentWriter(storage, collection)
         self._waiting: dict[int, list[tuple[Chunk, NDArray[np.float32] | None]]] = {}
         self._paths: set[str] = set()
@@ -91,15 +94,14 @@ class Upload:
 
     def _publish(self, written: dict[int, list[SegmentRef]], writer: str) -> Manifest:
         stored = stored_files(self._storage, self._base)
-        gone = [file for path, file in stored.items() if path in self._paths]
-        buried = bury_files(self._storage, self._base, gone)
-        return self._catalog.publish(replace(following(self._base, buried, written), writer=writer))
+        gone = {path: file for path, file in stored.items() if path in self._paths}
+        return publish_change(self._storage, self._base, gone, written, writer)
 
     async def _add(self, chunk: IngestChunk, number: int) -> None:
         vector = None if chunk.vector is None else _unpacked(chunk.vector, number)
         dimension = None if vector is None else len(vector)
         if self.chunks == 0:
-            self._decide(dimension)
+            await self._decide(dimension)
         elif dimension != self._own:
             message = (
                 f"line {number}: {_described(dimension)}, and the first had {_described(self._own)}"
@@ -113,16 +115,21 @@ class Upload:
         if len(self._waiting[shard]) >= _BLOCK_CHUNKS:
             await self._flush(shard)
 
-    def _decide(self, dimension: int | None) -> None:
+    async def _decide(self, dimension: int | None) -> None:
         """Fix whose vectors these are by the first chunk, and check that the collection agrees."""
         self._own = dimension
-        model = self._model if dimension is None else external(dimension)
+        if dimension is None and (self._found is None or self._found.model.engine != EXTERNAL):
+            opened = await self._open_model(self._found)
+            self._embed = opened.embed
+            model, name = opened.fingerprint, opened.name
+        else:
+            model, name = external(dimension or 0), ""
         if self._found is None:
-            self._base = replace(self._base, model=model)
+            self._base = replace(self._base, model=model, model_name=name)
         elif self._found.model != model:
             message = (
-                f"collection {self._found.collection!r} holds vectors of {self._found.model}, "
-                f"these are of {model}; take another collection, or delete it first"
+                f"collection {self._found.collection!r} holds vectors of {self._found.model}, and "
+                f"these chunks have {_described(dimension)}; take another collection, or delete it"
             )
             raise ModelMismatch(message)
 
@@ -130,9 +137,8 @@ class Upload:
         taken = self._waiting.pop(shard)
         chunks = [chunk for chunk, _ in taken]
         block = _hand_made_block.remote(self._base.collection, chunks)
-        if self._own is None:
-            count, vectors = self._embed(block)
-            await unwrapped(count)
+        if self._embed is not None:
+            vectors = await self._embed(block)
         else:
             vectors = ray.put(np.stack([vector for _, vector in taken if vector is not None]))
         self._writer.add(shard, block, vectors, len(chunks))
@@ -158,6 +164,11 @@ def unpacked(vector: Vector) -> NDArray[np.float32]:
         message = "a vector must have at least one number, and only finite ones"
         raise InvalidRequest(message)
     return numbers
+
+
+def packed(vectors: NDArray[np.float32]) -> str:
+    """Return the numbers of vectors as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(vectors, "<f4").data).decode()
 
 
 def _unpacked(vector: Vector, number: int) -> NDArray[np.float32]:

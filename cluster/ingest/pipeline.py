@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.catalog import Manifest
+from actors.catalog import Catalog, Manifest
+from actors.errors import Conflict
+from actors.index.merging import merged_since
 from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
 from actors.memory import data_limit, give_back
 from actors.messages import Chunk, SegmentRef
-from actors.process import step_back
+from actors.priority import step_back
 from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.ingest.chunk import chunk
@@ -206,6 +208,33 @@ def bury_files(
             whole = len(dead) == ref.rows
             buried[ref.id] = None if whole else bury(storage, base.collection, ref, dead)
     return buried
+
+
+def publish_change(
+    storage: Storage,
+    base: Manifest,
+    gone: Mapping[str, StoredFile],
+    written: Mapping[int, Sequence[SegmentRef]],
+    writer: str,
+) -> Manifest:
+    """Publish new segments in place of files that are `gone`, by path.
+
+    Where merges came after `base`, it builds on these: they only moved what `base` holds.
+
+    Raises:
+        Conflict: Another writer changed the collection after `base`.
+    """
+    catalog = Catalog(storage)
+    while True:
+        buried = bury_files(storage, base, gone.values())
+        try:
+            return catalog.publish(replace(following(base, buried, written), writer=writer))
+        except Conflict:
+            merged = merged_since(catalog, base)
+            if merged is None:
+                raise
+            base, stored = merged, stored_files(storage, merged)
+            gone = {path: stored[path] for path in gone}
 
 
 def following(

@@ -80,9 +80,13 @@ def test_a_collection_of_another_model_says_what_to_do(shoal, gateway, folder):
     other = Fingerprint("static", "f" * 16, "int8", "mean", "", "", 256)
     catalog = Catalog(Storage(gateway.root))
     catalog.publish(catalog.new("other-model", other, 2, str(folder)))
-    with pytest.raises(ModelMismatch, match="delete and index it again, or search with mode"):
+    with pytest.raises(
+        ModelMismatch, match=r"put the old files back, .*, or search with mode lexical"
+    ):
         shoal.search("x", collections=["other-model"])
-    with pytest.raises(ModelMismatch, match="delete it first, or take another"):
+    with pytest.raises(
+        ModelMismatch, match="index into another --collection, or `shoal delete other-model`"
+    ):
         shoal.index([folder], collection="other-model")
     assert collection(shoal, "other-model").generation == 1
 

@@ -71,12 +71,13 @@ def test_every_report_has_a_json_form(run, command):
     assert json.loads(done.stdout)
 
 
-def test_status_names_every_actor_and_its_memory(run):
+def test_status_names_every_actor_and_its_memory(run, indexed):
     status = json.loads(run("status", "--json").stdout)
     kinds = {replica["kind"] for replica in status["replicas"]}
     assert kinds == {"Embedder", "ShardHost", "Router", "Steward"}
     assert all(
-        replica["rss_bytes"] > 0 and not replica["problem"] for replica in status["replicas"]
+        0 < replica["pss_bytes"] < replica["limit_bytes"] and not replica["problem"]
+        for replica in status["replicas"]
     )
     assert status["memory_bytes"] > 0
 

@@ -1,0 +1,154 @@
+"""The gateway's calls to the actors of its cluster, made again while an actor restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from actors.asking import first_answer
+from actors.errors import GatewayUnavailable, ReplicaLost
+from actors.messages import ActorStatus, JobStatus, Pool, Scale
+from actors.scaling import router_names
+from cluster import report
+from cluster.protocol import Replica
+from cluster.routers import Routers
+from cluster.session import STEWARD
+
+_log = logging.getLogger("shoal.calls")
+_T = TypeVar("_T")
+
+_PATIENCE_S = 30.0
+"""For calls without a deadline of their own: an actor that died is back in a few seconds."""
+_GRACE_S = 2.0
+"""What a call may take over its deadline before the gateway stops waiting for it."""
+_LOADING_S = 0.2
+"""For the steward to say who loads; without that, those who do are waited for."""
+_FRESH_S = 1.0
+"""How long the routers are taken for those that there are. One that is taken out lives longer."""
+_SCALE_S = 120.0
+"""Actors start side by side, within 40 s, and open shards within 15 s more."""
+STATUS_S = 2.0
+"""For what tells how the cluster is, and must not wait for what is away."""
+
+
+class Calls:
+    """Asks actors by name, and the steward for what it owns."""
+
+    def __init__(self) -> None:
+        self._steward: Any = None
+        self._pools: tuple[Pool, ...] = ()
+        self._scale: Scale
+        self._routers = Routers((), random.Random())  # noqa: S311 - no secret
+        self._looking: asyncio.Task[Scale] | None = None
+        self._looked_at = 0.0
+
+    @property
+    def routers(self) -> int:
+        """How many routers there are."""
+        return self._scale.routers
+
+    async def attached(self, steward: Any) -> None:  # noqa: ANN401 - an untyped Ray handle
+        """Take the steward's handle, and ask it what there is."""
+        self._steward = steward
+        self._take(await self.ask(STEWARD, lambda it: it.scaled.remote()))
+
+    async def ask(
+        self, name: str, call: Callable[[Any], Awaitable[Any]], within_s: float = _PATIENCE_S
+    ) -> Any:  # noqa: ANN401 - whatever the remote method returns
+        """Call an actor, again where it is being restarted.
+
+        Raises:
+            GatewayUnavailable: It did not answer in time.
+        """
+        return await _first_answer((name,), call, within_s)
+
+    async def ask_router(self, call: Callable[[Any], Awaitable[Any]], within_s: float) -> Any:  # noqa: ANN401 - whatever the remote method returns
+        """Call one of the routers, another at once where it died.
+
+        Raises:
+            GatewayUnavailable: None answered in time.
+        """
+        if time.monotonic() - self._looked_at > _FRESH_S and (
+            self._looking is None or self._looking.done()
+        ):
+            self._looking = asyncio.create_task(self.scaled())  # nobody waits for it
+        with self._routers.chosen() as names:
+            return await _first_answer(names, call, within_s)
+
+    async def scaled(self) -> Scale:
+        """Return how many actors of each kind there are, or were when the steward last said so."""
+        scale = await self._told(lambda steward: steward.scaled.remote(), STATUS_S, None)
+        if scale is not None:
+            self._take(scale)
+        return self._scale
+
+    async def scale(self, wanted: dict[str, int]) -> Scale:
+        """Have so many actors of each kind; returns how many there are then."""
+        self._take(
+            await self.ask(STEWARD, lambda steward: steward.scale.remote(**wanted), _SCALE_S)
+        )
+        return self._scale
+
+    def _take(self, scale: Scale) -> None:
+        self._scale = scale
+        self._routers.become(router_names(scale))
+        self._looked_at = time.monotonic()
+
+    async def pool(self, model: str, fingerprint: str) -> Pool:
+        """Return a model's pool, made where there is none."""
+        pool: Pool = await self.ask(STEWARD, lambda it: it.pool.remote(model, fingerprint))
+        return pool
+
+    async def pools(self) -> tuple[Pool, ...]:
+        """Return the pools, or those that were there where the steward is away."""
+        asked = self._told(lambda steward: steward.pools.remote(), STATUS_S, self._pools)
+        self._pools = await asked
+        return self._pools
+
+    async def replicas(self, names: Iterable[str]) -> tuple[Replica, ...]:
+        """Return how each of the named actors is, those too that a load keeps from answering."""
+        loading: tuple[ActorStatus, ...] = await self._told(
+            lambda steward: steward.loading.remote(), _LOADING_S, ()
+        )
+        return await report.replicas(names, loading)
+
+    async def _told(
+        self, call: Callable[[Any], Awaitable[Any]], within_s: float, otherwise: _T
+    ) -> Any | _T:  # noqa: ANN401 - whatever the remote method returns
+        """Return what the steward says; where it is away or slow, something else."""
+        with contextlib.suppress(TimeoutError, GatewayUnavailable, ReplicaLost):
+            return await asyncio.wait_for(self.ask(STEWARD, call), within_s)
+        return otherwise
+
+    async def published(self) -> None:
+        """Let searches see at once what is there now; they would find out within a second."""
+        try:
+            await self.ask(STEWARD, lambda steward: steward.published.remote())
+        except GatewayUnavailable as error:
+            _log.warning("a publication was not announced: %s", error)
+
+    def report(self, status: JobStatus) -> None:
+        """Let the steward know of a job; the next report comes soon, so none is waited for."""
+        self._steward.report.remote(status)
+
+    async def report_end(self, status: JobStatus) -> None:
+        """Let the steward know of a job that ended."""
+        with contextlib.suppress(GatewayUnavailable):
+            await self.ask(STEWARD, lambda steward: steward.report.remote(status))
+
+
+async def _first_answer(
+    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], within_s: float
+) -> Any:  # noqa: ANN401 - whatever the remote method returns
+    give_up = time.monotonic() + within_s + _GRACE_S
+    try:
+        return await first_answer(names, call, lambda: give_up - time.monotonic())
+    except TimeoutError as error:
+        who = ", ".join(names)
+        message = f"{who} did not answer within {within_s:g} s; `shoal status` shows how it is"
+        raise GatewayUnavailable(message, retry_after_s=_GRACE_S) from error
