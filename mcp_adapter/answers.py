@@ -76,18 +76,23 @@ class CollectionsAnswer(Answer):
 
 
 class ClusterAnswer(Answer):
-    """The cluster as its gateway sees it; `jobs` holds the latest only."""
+    """The cluster as its gateway sees it; `jobs` holds the latest only.
 
-    version: str
-    root: str
-    model: str
-    nodes: int
-    uptime_s: float
-    memory_bytes: int
-    processes: int
-    collections: int
-    replicas: tuple[Replica, ...]
-    jobs: tuple[Job, ...]
+    Where `problem` is not empty, the service is away or incomplete, and says why.
+    """
+
+    problem: str = ""
+    version: str = ""
+    root: str = ""
+    model: str = ""
+    memory_plan: str = ""
+    nodes: int = 0
+    uptime_s: float = 0.0
+    memory_bytes: int = 0
+    processes: int = 0
+    collections: int = 0
+    replicas: tuple[Replica, ...] = ()
+    jobs: tuple[Job, ...] = ()
 
 
 class Snippet(NamedTuple):
@@ -115,12 +120,21 @@ def collections_answer(found: tuple[Collection, ...]) -> CollectionsAnswer:
 
 def cluster_answer(status: Status) -> ClusterAnswer:
     """Return the state of the cluster, its running jobs before those that ended."""
-    own = {name: getattr(status, name) for name in ClusterAnswer.model_fields}
+    told = set(ClusterAnswer.model_fields) - {"problem", "collections", "jobs"}
     running_first = sorted(status.jobs, key=lambda job: job.state != "running")
-    collections = len(status.collections)
     return ClusterAnswer(
-        **{**own, "collections": collections, "jobs": tuple(running_first[:MAX_JOBS])}
+        **{name: getattr(status, name) for name in told},
+        problem=_problem(status),
+        collections=len(status.collections),
+        jobs=tuple(running_first[:MAX_JOBS]),
     )
+
+
+def _problem(status: Status) -> str:
+    away = [replica.name for replica in status.replicas if replica.problem]
+    if status.nodes == 0:
+        return "the cluster's head does not answer: searches fail until it is back"
+    return f"these do not answer, and may be restarting: {', '.join(away)}" if away else ""
 
 
 def cut(text: str, budget: int) -> Snippet:

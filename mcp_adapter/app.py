@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+from starlette.routing import Route
 
 from actors.errors import (
-    GatewayUnavailable,
     InvalidRequest,
     LimitExceeded,
     ShoalError,
@@ -22,15 +25,22 @@ from actors.errors import (
 from cluster.protocol import (
     Collection,
     CollectionName,
+    EmbedBody,
+    EmbedReply,
     IndexBody,
     IngestReply,
     Job,
+    Model,
+    Scale,
+    ScaleBody,
     SearchBody,
-    SearchReply,
     Status,
 )
 from cluster.service import Service
-from mcp_adapter.door import Door, problem_response
+from mcp_adapter.door import Door, caller_of, problem_response
+from mcp_adapter.leaving import while_connected
+from mcp_adapter.metrics import Gateway, exposition
+from mcp_adapter.requests import Requests, no_times
 
 _log = logging.getLogger("shoal.app")
 
@@ -55,19 +65,23 @@ def create_app(service: Service, token: str, end: Callable[[], None]) -> FastAPI
         await service.stop()
 
     app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None)
+    times = no_times()
     app.add_middleware(Door, service=service, token=token)
-    app.state.service, app.state.end = service, end
+    app.add_middleware(Requests, times=times)  # added last, so that it comes first
+    app.state.service, app.state.end, app.state.times = service, end, times
     app.add_exception_handler(ShoalError, _shoal_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _unexpected)
+    app.router.routes.append(Route("/v1/search", search, methods=["POST"]))
     app.include_router(_probes)
     app.include_router(_operations)
+    app.include_router(_watching)
     return app
 
 
 async def _start(service: Service, end: Callable[[], None]) -> None:
     try:
         await service.start()
+        gc.freeze()  # what is imported stays: no collection need go through it in mid-request
     except Exception as error:  # noqa: BLE001 - whatever it was, the log says it and the gateway ends
         service.phase = "failed"
         _log.error("the cluster could not be started: %s", error)
@@ -75,14 +89,21 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
         end()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # one that is not async costs a thread's turn
     service: Service = request.app.state.service
+    service.check_ready()
     return service
 
 
+async def _caller(request: Request) -> str:
+    return caller_of(request.scope)
+
+
 _Service = Annotated[Service, Depends(_service)]
+_Caller = Annotated[str, Depends(_caller)]
 _probes = APIRouter()
 _operations = APIRouter(prefix="/v1")
+_watching = APIRouter()
 
 
 @_probes.get("/healthz")
@@ -98,10 +119,26 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"phase": phase}, 200 if phase == "ready" else 503)
 
 
-@_operations.post("/search")
-async def search(body: SearchBody, service: _Service) -> SearchReply:
-    """Search collections."""
-    return await service.search(body)
+@_watching.get("/metrics")
+async def metrics(service: _Service, request: Request) -> Response:
+    """Return the cluster's state for Prometheus."""
+    status, routers = await asyncio.gather(service.status(), service.histograms())
+    gateway = Gateway(request.app.state.times, service.admission)
+    return Response(exposition(status, routers, gateway), media_type=CONTENT_TYPE_LATEST)
+
+
+async def search(request: Request) -> Response:
+    """Search collections; the reply is a `SearchReply`.
+
+    Past FastAPI, whose reading of a request and checking of a reply take longer than the rest.
+    """
+    service = await _service(request)
+    try:
+        body = SearchBody.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    reply = await while_connected(request, service.search(body, caller_of(request.scope)))
+    return Response(reply.model_dump_json(), media_type="application/json")
 
 
 @_operations.post("/index")
@@ -116,6 +153,20 @@ async def ingest(
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
     return await service.ingest(collection, _lines(request.stream()))
+
+
+@_operations.post("/embed")
+async def embed(
+    body: EmbedBody, service: _Service, caller: _Caller, request: Request
+) -> EmbedReply:
+    """Embed texts."""
+    return await while_connected(request, service.embed(body, caller))
+
+
+@_operations.get("/models")
+async def models(service: _Service) -> tuple[Model, ...]:
+    """Return the models that are there, and where each is loaded."""
+    return await service.models()
 
 
 @_operations.get("/jobs")
@@ -148,8 +199,14 @@ async def status(service: _Service) -> Status:
     return await service.status()
 
 
+@_operations.post("/scale")
+async def scale(body: ScaleBody, service: _Service) -> Scale:
+    """Change how many actors of each kind there are; what is absent stays."""
+    return await service.scale(body)
+
+
 @_operations.post("/shutdown")
-async def shutdown(request: Request, _service: _Service) -> None:
+async def shutdown(request: Request) -> None:
     """End the gateway once this is answered."""
     request.app.state.end()
 
@@ -184,9 +241,3 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
     reason = str(first.get("msg", error)).removeprefix("Value error, ")
     return problem_response(InvalidRequest(f"{where}: {reason}" if where else reason))
-
-
-async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    _log.exception("unexpected error", exc_info=error)
-    message = f"the gateway failed unexpectedly ({type(error).__name__}); its log says more"
-    return problem_response(GatewayUnavailable(message))

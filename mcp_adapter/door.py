@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hmac
+import time
+from contextlib import AsyncExitStack
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from actors.errors import InvalidRequest, LimitExceeded, ShoalError, Unauthorized
-from cluster.protocol import Problem
+from actors.errors import InvalidRequest, LimitExceeded, Overloaded, ShoalError, Unauthorized
+from actors.origin import current
+from cluster.protocol import CALLER_HEADER, Problem
 from cluster.service import Service
 
 PROBES = ("/healthz", "/readyz")
 STREAMED = "/v1/ingest"
+BY_TURNS = ("/v1/search", "/v1/embed")
+"""What routers answer: they and the gateway take so many at once, and the rest comes back later."""
+_MAX_CALLER_CHARS = 64
 MAX_BODY_BYTES = 8 << 20
 
 
@@ -42,7 +48,26 @@ class Door:
             await problem_response(error)(scope, receive, send)
             return
         with self._service.in_use():
-            await self._app(scope, receive, send)
+            if scope["path"] in BY_TURNS and self._service.phase == "ready":
+                await self._pass_by_turns(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+
+    async def _pass_by_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        give_up = time.monotonic() + self._service.settings.deadline_s
+        async with AsyncExitStack() as inside:
+            try:
+                turn = self._service.admission.turn(
+                    caller_of(scope),
+                    int(headers.get("content-length", "0")),
+                    lambda: give_up - time.monotonic(),
+                )
+                await inside.enter_async_context(turn)
+            except (Overloaded, TimeoutError) as error:
+                await problem_response(_sent_away(error))(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
         given = headers.get("authorization", "").removeprefix("Bearer ")
@@ -60,9 +85,23 @@ class Door:
             raise LimitExceeded(message)
 
 
+def caller_of(scope: Scope) -> str:
+    """Return who asks, as far as is known: the client says it, or its address does."""
+    host, _ = scope.get("client") or ("", 0)
+    return Headers(scope=scope).get(CALLER_HEADER, host)[:_MAX_CALLER_CHARS]
+
+
+def _sent_away(error: Overloaded | TimeoutError) -> Overloaded:
+    if isinstance(error, Overloaded):
+        return error
+    return Overloaded("the turn of this request did not come in time", retry_after_s=1.0)
+
+
 def problem_response(error: ShoalError) -> JSONResponse:
     """Return an error as it travels."""
     kind, retry = type(error).__name__, error.retry_after_s
-    body = Problem(error=kind, message=str(error), retry_after_s=retry)
+    body = Problem(
+        error=kind, message=str(error), retry_after_s=retry, request_id=current().request_id
+    )
     headers = {} if retry is None else {"Retry-After": str(max(1, round(retry)))}
     return JSONResponse(body.model_dump(), error.status, headers)

@@ -72,12 +72,15 @@ def collections_text(answer: CollectionsAnswer) -> str:
 
 def cluster_text(answer: ClusterAnswer) -> str:
     """Return the state of the cluster, a line for each of its actors and jobs."""
+    problem = [f"PROBLEM: {answer.problem}"] if answer.problem else []
+    if not answer.version:
+        return "\n".join(problem)
     head = (
         f"Shoal {answer.version}, up {answer.uptime_s:.0f} s on {answer.nodes} node(s): "
         f"{answer.processes} processes in {answer.memory_bytes / _MIB:.0f} MiB, model "
-        f"{answer.model}, {answer.collections} collection(s) in {answer.root}"
+        f"{answer.model}, {answer.collections} collection(s) in {answer.root}. {answer.memory_plan}"
     )
-    return "\n".join([head, *map(_replica, answer.replicas), *map(job_text, answer.jobs)])
+    return "\n".join([*problem, head, *map(_replica, answer.replicas), *map(job_text, answer.jobs)])
 
 
 def _fenced(answer: SearchAnswer, fence: str) -> list[str]:
@@ -114,12 +117,16 @@ def _collection(collection: Collection) -> str:
 
 
 def _replica(replica: Replica) -> str:
-    detail = (f"{key}={value}" for key, value in replica.detail.items())
+    detail = (f"{key}={value}" for key, value in replica.detail.items() if value != "")
+    counts = {"refusals": replica.refusals, "kills": replica.kills, "restarts": replica.restarts}
     known = (
         replica.kind,
         f"pid {replica.pid}",
-        f"{replica.rss_bytes / _MIB:.0f} MiB",
+        f"{replica.pss_bytes / _MIB:.0f} of {replica.limit_bytes / _MIB:.0f} MiB",
+        "" if replica.pressure == "ok" else f"{replica.pressure} memory pressure",
+        replica.enforcement,
         *detail,
+        *(f"{name}={count}" for name, count in counts.items() if count),
         f"PROBLEM: {replica.problem}" if replica.problem else "",
     )
     return f"{replica.name}: {_joined(filter(None, known))}"

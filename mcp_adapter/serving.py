@@ -24,6 +24,8 @@ from mcp_adapter.app import create_app
 _log = logging.getLogger("shoal.serving")
 
 _GRACEFUL_S = 5
+_KEEP_ALIVE_S = 30
+"""Longer than clients keep an idle connection (5 s): one that both end at once loses a request."""
 _LOOPBACK = (None, "127.0.0.1", "::1", "localhost")
 
 
@@ -81,6 +83,7 @@ class _Gateway:
                 uds=self._endpoint.socket,
                 log_config=None,
                 access_log=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACEFUL_S,
             ),
         )

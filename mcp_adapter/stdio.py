@@ -33,8 +33,9 @@ def run(settings: Settings | None = None) -> None:
         answers.flush()
 
     for wish in (signal.SIGTERM, signal.SIGINT):
-        # At once: a thread may be waiting for stdin, or for a gateway to start.
-        signal.signal(wish, lambda *_: os._exit(0))
+        # By the kernel, at once: a handler of ours would wait until the read of stdin returns that
+        # began in the moment between the signal and the handler.
+        signal.signal(wish, signal.SIG_DFL)
     with contextlib.suppress(BrokenPipeError):
         session = _doorman().attend(lines, say)
         if session.pending:

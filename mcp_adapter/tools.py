@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,8 +15,8 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
-from actors.errors import InvalidRequest, NotFound
-from cluster.protocol import MAX_QUERY_CHARS, Collection, Job, Mode, SearchReply, Status
+from actors.errors import GatewayUnavailable, InvalidRequest, NotFound, ShoalError
+from cluster.protocol import MAX_QUERY_CHARS, Collection, Job, Mode, Model, SearchReply, Status
 from mcp_adapter import render
 from mcp_adapter.answers import (
     Answer,
@@ -31,6 +33,8 @@ from mcp_adapter.refusals import as_tool_errors
 
 MAX_LIMIT = 50
 DEFAULT_LIMIT = 8
+_LOOK_S = 1.0
+"""After so long a call may be waiting for a model to load, which is worth telling."""
 
 _SEARCH = """\
 Find code and documentation by meaning and by words, over everything that is indexed.
@@ -58,7 +62,8 @@ Call it before index_path, and where a search finds nothing."""
 
 _CLUSTER_STATUS = """\
 Tell how the service itself is: its processes with their memory, its model, and its latest jobs.
-Call it where another tool failed, was slow or answered incompletely; not needed otherwise."""
+Call it where another tool failed, was slow or answered incompletely; not needed otherwise.
+It answers even where the cluster is away, and says so."""
 
 Query = Annotated[
     str,
@@ -123,6 +128,9 @@ class Shoal(Protocol):
 
     def collections(self) -> Awaitable[tuple[Collection, ...]]:
         """Return all collections."""
+
+    def models(self) -> Awaitable[tuple[Model, ...]]:
+        """Return the models that are there, and where each is loaded."""
 
     def status(self) -> Awaitable[Status]:
         """Return how the cluster is."""
@@ -222,14 +230,38 @@ class Tools:
     async def cluster_status(self, ctx: Context) -> Annotated[CallToolResult, ClusterAnswer]:
         """Return how the cluster is."""
         async with self._asking(ctx):
-            answer = cluster_answer(await self._shoal.status())
+            try:
+                answer = cluster_answer(await self._shoal.status())
+            except GatewayUnavailable as error:  # that is how the cluster is
+                answer = ClusterAnswer(problem=str(error))
         return _result(render.cluster_text(answer), answer)
 
     @asynccontextmanager
     async def _asking(self, ctx: Context, if_not_found: str = "") -> AsyncIterator[None]:
         with as_tool_errors(if_not_found):
-            async with self._phases.told_to(ctx):
+            async with self._phases.told_to(ctx), self._loads_told():
                 yield
+
+    @asynccontextmanager
+    async def _loads_told(self) -> AsyncIterator[None]:
+        """Tell how far models load while a call waits; a quick call asks for nothing."""
+        watching = asyncio.create_task(self._tell_loads())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+    async def _tell_loads(self) -> None:
+        with contextlib.suppress(ShoalError):  # the call itself says what is wrong
+            while True:
+                await asyncio.sleep(_LOOK_S)
+                for model in await self._shoal.models():
+                    for replica in model.replicas:
+                        if replica.state == "loading":
+                            part = f" ({replica.fraction:.0%})" if replica.fraction else ""
+                            self._phases(f"loading {model.name}: {replica.phase}{part}")
 
 
 def register(

@@ -84,7 +84,13 @@ def a_collection(**other: Any) -> Collection:
 
 def a_status(**other: Any) -> Status:
     replica = Replica(
-        name="embedder-0", kind="embedder", pid=12, rss_bytes=100 << 20, detail={"state": "ready"}
+        name="embedder-0",
+        kind="Embedder",
+        pid=12,
+        pss_bytes=100 << 20,
+        limit_bytes=512 << 20,
+        enforcement="cgroup v2 + watchdog",
+        detail={"state": "ready"},
     )
     known = {
         "version": "0.1.0",
@@ -114,9 +120,12 @@ class StubGateway:
             "jobs": a_job(),
             "collections": (a_collection(),),
             "status": a_status(),
+            "models": (),
         }
         self.replies = {**known, **replies}
         self.bodies: list[Any] = []
+        self.asked: set[str] = set()
+        self.hold_searches_until = "search"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -124,7 +133,11 @@ class StubGateway:
             body += event["body"]
         body += event.get("body", b"")
         self.bodies.append(json.loads(body or b"null"))
-        status, content = _http(self.replies[scope["path"].split("/")[2]])
+        operation = scope["path"].split("/")[2]
+        self.asked.add(operation)
+        while operation == "search" and self.hold_searches_until not in self.asked:
+            await asyncio.sleep(0.01)
+        status, content = _http(self.replies[operation])
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})

@@ -129,7 +129,7 @@ async def test_a_signal_ends_the_server_while_its_host_still_listens(tmp_path, t
         status = await server.ended()
         said = await server.process.stderr.read()
 
-    assert status == 0
+    assert status == -signal.SIGTERM
     assert said == b""
 
 

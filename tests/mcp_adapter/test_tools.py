@@ -22,7 +22,7 @@ from stub_gateway import (
 
 from actors import errors
 from cluster.client import AsyncShoalClient
-from cluster.protocol import Problem
+from cluster.protocol import LoadedModel, Model, Problem, Replica
 from mcp_adapter.progress import Phases
 from mcp_adapter.server import build_server
 from mcp_adapter.tools import on_the_gateway, on_this_machine
@@ -196,7 +196,41 @@ async def test_the_status_shows_running_jobs_before_those_that_ended():
 
     assert result.structured_content["jobs"][0]["id"] == "f" * 12
     assert len(result.structured_content["jobs"]) == 10
-    assert "embedder-0: embedder, pid 12, 100 MiB, state=ready" in text_of(result)
+    told = "embedder-0: Embedder, pid 12, 100 of 512 MiB, cgroup v2 + watchdog, state=ready"
+    assert told in text_of(result)
+
+
+async def test_the_status_of_a_cluster_that_is_away_is_an_answer_and_no_error():
+    away = Problem(error="GatewayUnavailable", message="no answer from the gateway")
+
+    result = await call(StubGateway(status=away), "cluster_status")
+
+    assert not result.is_error
+    assert result.structured_content["problem"] == "no answer from the gateway"
+    assert text_of(result) == "PROBLEM: no answer from the gateway"
+
+
+async def test_the_status_says_first_what_is_wrong():
+    headless = await call(StubGateway(status=a_status(nodes=0)), "cluster_status")
+    assert text_of(headless).startswith("PROBLEM: the cluster's head does not answer")
+    missing = a_status(replicas=(Replica(name="host-1", problem="does not answer"),))
+    result = await call(StubGateway(status=missing), "cluster_status")
+    assert text_of(result).startswith("PROBLEM: these do not answer, and may be restarting: host-1")
+
+
+async def test_a_call_that_waits_for_a_model_tells_how_far_its_load_is():
+    half = LoadedModel(replica="e-0", state="loading", phase="reading", fraction=0.5)
+    gateway = StubGateway(models=(Model(name="onnx:mini", replicas=(half,)),))
+    gateway.hold_searches_until = "models"
+    heard = []
+
+    async def hear(_done, _total, message):
+        heard.append(message)
+
+    async with host_of(gateway) as host:
+        await host.call_tool("search", {"query": "x"}, progress_callback=hear)
+
+    assert heard == ["loading onnx:mini: reading (50%)"]
 
 
 @pytest.mark.parametrize(
