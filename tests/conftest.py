@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from waiting import runs, until
 
 from cluster import daemon
 from cluster.client import ShoalClient
 from cluster.settings import Settings
+
+os.environ.setdefault("SHOAL_SHARDS", "2")  # so that there is something to merge, and to miss
 
 
 @pytest.fixture(scope="session")
