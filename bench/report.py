@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,34 @@ MB = 1e6
 _LOAD_BEFORE = [round(load, 2) for load in os.getloadavg()]
 """What else the machine was doing: the figures of a busy one are compared, never quoted alone."""
 
-_OURS = ("shoal", "ray", "numpy", "pylance", "pyarrow", "tokenizers", "tree-sitter", "mcp")
-_THEIRS = ("semble", "model2vec", "numpy", "tokenizers", "tree-sitter", "vicinity", "mcp")
+_OURS = (
+    "shoal",
+    "ray",
+    "numpy",
+    "pylance",
+    "pyarrow",
+    "tokenizers",
+    "tree-sitter",
+    "mcp",
+    "onnxruntime",
+    "xllamacpp",
+)
+_THEIRS = (
+    "semble",
+    "model2vec",
+    "numpy",
+    "tokenizers",
+    "tree-sitter",
+    "vicinity",
+    "mcp",
+    "fastembed",
+    "onnxruntime",
+    "bm25s",
+    "numba",
+)
 _VERSIONS = """
 import json, sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 
@@ -96,13 +120,23 @@ def _run() -> dict[str, Any]:
         "load_average_before": _LOAD_BEFORE,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "shoal_versions": {name: version(name) for name in _OURS},
+        "shoal_versions": _versions(_OURS),
         "semble_versions": _peer_versions(),
         "model": {"name": "builtin", "sha256": _digest(MODEL / "model.safetensors")},
     }
 
 
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):  # of an extra that is not installed
+            found[name] = version(name)
+    return found
+
+
 def _peer_versions() -> dict[str, str]:
+    if not PEER_PYTHON.exists():
+        return {}
     asked = [PEER_PYTHON, "-c", _VERSIONS, *_THEIRS]
     found = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
     versions: dict[str, str] = json.loads(found)

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Runs benchmarks and writes bench/results/*.json: about a quarter of an hour on two cores.
+# Runs benchmarks and writes bench/results/*.json: about an hour on two cores.
 # Arguments are names of benchmarks; without any, all run: bench/run.sh query mcp_start
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- index_stdlib query hop mcp_start
+[ $# -gt 0 ] || set -- index_stdlib query hop mcp_start embed engines lexical search under_fire growth filtered \
+    scaling simulate
 
 .venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-bench
 .venv/bin/uv pip install --quiet --python .venv-bench/bin/python -r bench/peers.txt
@@ -11,3 +12,4 @@ cd "$(dirname "$0")/.."
 for name in "$@"; do
     .venv/bin/python "bench/$name.py"
 done
+.venv-bench/bin/python bench/plot_growth.py

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,13 @@ def _pss(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except psutil.Error:
         return 0
+
+
+def timed_call(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes, to milliseconds."""
+    started = time.perf_counter()
+    work()
+    return timed(started)
 
 
 def timed(started: float) -> float:
