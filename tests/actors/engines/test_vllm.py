@@ -1,0 +1,124 @@
+"""The vLLM engine as far as it goes without vLLM; `tests/vllm` has the rest, on CPU."""
+
+import sys
+from importlib.metadata import PackageNotFoundError
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from actors.engines import vllm as engine
+from actors.engines.base import Fingerprint, Footprint, ModelCard
+from actors.engines.spec import parse
+from actors.memory import limit_for
+
+GB = 1_000_000_000
+CARD = 80 * GB
+SMALL = 91_000_000
+"""Bytes of a model as MiniLM is."""
+
+
+def card(tmp_path, budget=0):
+    name = Fingerprint("vllm", "0", "bfloat16", "mean", "", "", 2)
+    return ModelCard(parse(f"vllm:{tmp_path}"), tmp_path, name, 8, Footprint(0, 2 * GB), budget)
+
+
+class FakeRequests:
+    """A vLLM whose next call fails, and leaves its requests."""
+
+    def __init__(self, error):
+        self.error = error
+        self.left = {}
+        self.llm_engine = self.output_processor = self
+
+    @property
+    def request_states(self):
+        return self.left
+
+    def abort_request(self, requests, internal):
+        assert internal
+        for request in requests:
+            del self.left[request]
+
+    def embed(self, texts, **_):
+        self.left |= dict.fromkeys(texts)
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        answers = [SimpleNamespace(outputs=SimpleNamespace(embedding=[3, 4])) for _ in self.left]
+        self.left.clear()
+        return answers
+
+
+def opened(tmp_path, monkeypatch, error):
+    llm = FakeRequests(error)
+    monkeypatch.setattr(engine, "_load", lambda *_: llm)
+    return engine.open_model(card(tmp_path), 1, print)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB."), MemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError),
+        (RuntimeError("CUDA error: an illegal memory access"), RuntimeError),
+        (AssertionError(), AssertionError),
+    ],
+)
+def test_after_a_call_that_failed_the_next_has_its_own_answers(tmp_path, monkeypatch, error, kind):
+    model = opened(tmp_path, monkeypatch, error)
+    with pytest.raises(kind):
+        model.embed(["a", "b"], "document")
+    np.testing.assert_allclose(model.embed(["c"], "document"), [[0.6, 0.8]])
+
+
+def test_a_model_for_which_there_is_no_memory_is_no_broken_model(tmp_path, monkeypatch):
+    def load(*_):
+        message = "CUDA out of memory occurred when warming up pooler"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(engine, "_load", load)
+    with pytest.raises(MemoryError, match="warming up"):
+        engine.open_model(card(tmp_path), 1, print)
+
+
+def test_what_tensors_may_take_leaves_room_for_cuda_within_the_budget():
+    assert engine.memory_fraction(5 * GB, CARD) == pytest.approx(4 / 80)
+    assert engine.memory_fraction(2 * CARD, CARD) == 0.95
+    assert engine.memory_fraction(GB // 2, CARD) == 0.001  # vLLM takes no 0
+
+
+def test_the_budget_confines_tensors_and_vllm_alike(tmp_path, monkeypatch):
+    confined = []
+    platform = SimpleNamespace(
+        is_cpu=lambda: False, is_cuda_alike=lambda: True, get_device_total_memory=lambda: CARD
+    )
+    fakes = {
+        "vllm.config": {"PoolerConfig": lambda **chosen: chosen},
+        "vllm.platforms": {"current_platform": platform},
+        "torch": {"cuda": SimpleNamespace(set_per_process_memory_fraction=confined.append)},
+    }
+    for name, content in fakes.items():
+        module = ModuleType(name)
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    options = engine._options(card(tmp_path, budget=9 * GB))
+    assert options["gpu_memory_utilization"] == pytest.approx(0.1)
+    assert confined == [options["gpu_memory_utilization"]]
+    assert engine._options(card(tmp_path))["gpu_memory_utilization"] == pytest.approx(1 / 80)
+
+
+@pytest.mark.parametrize(("installed", "is_on_gpu"), [("0.33.0", True), ("0.33.0+cpu", False)])
+def test_a_replica_on_a_gpu_has_room_for_cudas_libraries(monkeypatch, installed, is_on_gpu):
+    monkeypatch.setattr(engine, "version", lambda _: installed)
+    limit = limit_for(engine._runtime() + SMALL, CARD)
+    held = 1_690_000_000  # in a replica, after 5,000 texts on an H100
+    assert (limit * 0.8 > held) is is_on_gpu
+
+
+def test_the_package_for_cpu_has_another_name(monkeypatch):
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(engine, "version", version)
+    assert engine._runtime() == 800_000_000
