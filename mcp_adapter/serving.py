@@ -51,7 +51,9 @@ def serve(settings: Settings, address: Address) -> None:
     if address.host not in _LOOPBACK and not settings.token.get_secret_value():
         message = f"to listen at {address.host}, set SHOAL_TOKEN to a secret of your choice"
         raise InvalidRequest(message)
-    asyncio.run(_Gateway(settings, address).run())
+    gateway = _Gateway(settings, address)
+    with asyncio.Runner(loop_factory=gateway.loop_factory) as runner:
+        runner.run(gateway.run())
 
 
 class _Server(uvicorn.Server):
@@ -87,6 +89,11 @@ class _Gateway:
                 timeout_graceful_shutdown=_GRACEFUL_S,
             ),
         )
+
+    @property
+    def loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop] | None:
+        """What makes the event loop: uvloop's, where there is one for this system."""
+        return self._server.config.get_loop_factory()
 
     async def run(self) -> None:
         watching = asyncio.create_task(self._end_when_idle())

@@ -17,6 +17,8 @@ MOST = 64
 """In one batch: twice as many bring a router and two hosts hardly more, and double the wait."""
 SLOTS = 2
 """Batches under way at once to one receiver: it works on one while the other travels."""
+_HOLD_S = 0.02
+"""About what a batch takes at full load, and the most that waiting for company may cost."""
 
 
 @dataclass(slots=True)
@@ -26,13 +28,11 @@ class _Waiting(Generic[Q, A]):
     answer: asyncio.Future[A]
 
 
-@dataclass(slots=True)
-class _Slot:
-    lost: bool = False
-
-
 class Coalescer(Generic[Q, A]):
-    """Sends what waits as one batch as soon as a slot is free; belongs to one event loop.
+    """Sends what waits as one batch when a slot is free; belongs to one event loop.
+
+    While something is under way, a free slot waits until its share of that has come: it would else
+    take the first that comes alone, and all after it would wait for two batches in place of one.
 
     Args:
         send: Takes a batch and the `time.monotonic` at which the last of it gives up; returns an
@@ -62,8 +62,10 @@ class Coalescer(Generic[Q, A]):
         self.slots = slots
         self._patience_s = patience_s
         self._late = 0
+        self._under_way = 0
         self._waiting: deque[_Waiting[Q, A]] = deque()
         self._working: set[asyncio.Task[None]] = set()
+        self._holding: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
@@ -88,37 +90,56 @@ class Coalescer(Generic[Q, A]):
         return answer
 
     def _begin(self) -> None:
-        if len(self._working) - self._late < self.slots:
-            task = asyncio.create_task(self._work())
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
+        if len(self._working) - self._late >= self.slots:
+            return
+        if len(self._waiting) * self.slots >= self._under_way:
+            self._start()
+        elif self._holding is None:
+            self._holding = asyncio.get_running_loop().call_later(_HOLD_S, self._hold_no_longer)
+
+    def _start(self) -> None:
+        task = asyncio.create_task(self._work())
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+
+    def _hold_no_longer(self) -> None:
+        self._holding = None
+        if self._waiting and len(self._working) - self._late < self.slots:
+            self._start()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if self._waiting and not task.cancelled():
+            self._begin()
 
     async def _work(self) -> None:
-        while batch := self._next():
-            with self._slot() as slot:
+        if batch := self._next():
+            with self._slot(len(batch)):
                 await self._answer(batch)
-            if slot.lost:  # others work by now
-                return
 
     @contextmanager
-    def _slot(self) -> Iterator[_Slot]:
+    def _slot(self, items: int) -> Iterator[None]:
         """Hold a slot for the block, but no longer than patience lasts."""
-        slot = _Slot()
+        lost = False
+        self._under_way += items
 
         def lose() -> None:
-            slot.lost = True
+            nonlocal lost
+            lost = True
             self._late += 1
+            self._under_way -= items
             if self._waiting:
                 self._begin()
 
         wait_s = self._patience_s
         losing = wait_s and asyncio.get_running_loop().call_later(wait_s, lose)
         try:
-            yield slot
+            yield
         finally:
             if losing:
                 losing.cancel()
-            self._late -= slot.lost
+            self._late -= lost
+            self._under_way -= 0 if lost else items
 
     def _next(self) -> list[_Waiting[Q, A]]:
         """Take the longest waiting that fit into a batch; drop what nobody waits for."""

@@ -58,6 +58,45 @@ def test_what_comes_while_all_slots_are_taken_goes_together_when_one_is_free():
     assert asyncio.run(run()) == ([[1], [2, 3, 4]], [10, 20, 30, 40])
 
 
+def test_a_free_slot_waits_for_its_share_of_what_is_under_way():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=2)
+        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
+        await receiver.sent(1)
+        answers.append(queue.submit(5, LATER))
+        await asyncio.sleep(0)
+        alone = len(receiver.batches)
+        answers.append(queue.submit(6, LATER))
+        await receiver.sent(2)
+        for batch in (0, 1):
+            receiver.let_go(batch)
+        await asyncio.gather(*answers)
+        return alone, receiver.batches
+
+    assert asyncio.run(run()) == (1, [[1, 2, 3, 4], [5, 6]])
+
+
+def test_no_company_is_waited_for_long_or_longer_than_anything_is_under_way():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=2)
+        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
+        await receiver.sent(1)
+        answers.append(queue.submit(5, LATER))
+        await receiver.sent(2)  # though nothing came back, and nobody else came
+        answers.append(queue.submit(6, LATER))
+        receiver.let_go(0)
+        receiver.let_go(1)
+        await receiver.sent(3)
+        receiver.let_go(2)
+        return receiver.batches, await asyncio.gather(*answers)
+
+    batches, answers = asyncio.run(run())
+    assert batches == [[1, 2, 3, 4], [5], [6]]
+    assert answers == [10, 20, 30, 40, 50, 60]
+
+
 def test_a_batch_holds_no_more_than_the_most_and_a_large_item_goes_alone():
     async def run():
         receiver = Receiver()
