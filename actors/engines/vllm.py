@@ -100,7 +100,8 @@ def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> VllmEn
         ImportError: vLLM is not installed.
         MemoryError: There was no memory for it.
     """
-    os.environ.update(_ENVIRONMENT, OMP_NUM_THREADS=str(threads))
+    own = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    os.environ.update(_ENVIRONMENT, **own)
     if card.prefault:
         read_through(_weights(card.path), on_progress)
     let_allocator_keep()
@@ -157,9 +158,12 @@ class VllmEngine:
         if self._llm is None:
             message = "this engine is closed: open the model again to embed with it"
             raise RuntimeError(message)
-        truncation = {"truncation": True, "max_length": self._max_tokens}
+        # All texts at once, on threads; given texts, vLLM would do it one by one.
+        tokens = self._llm.get_tokenizer()(
+            list(texts), truncation=True, max_length=self._max_tokens
+        )["input_ids"]
         try:
-            answers = self._llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
+            answers = self._llm.embed([{"prompt_token_ids": t} for t in tokens], use_tqdm=False)
         except Exception as error:
             _forget_requests(self._llm)
             if _ran_out(error):

@@ -40,8 +40,11 @@ class FakeRequests:
         for request in requests:
             del self.left[request]
 
-    def embed(self, texts, **_):
-        self.left |= dict.fromkeys(texts)
+    def get_tokenizer(self):
+        return lambda texts, **_: {"input_ids": texts}
+
+    def embed(self, prompts, **_):
+        self.left |= {prompt["prompt_token_ids"]: prompt for prompt in prompts}
         if self.error:
             error, self.error = self.error, None
             raise error
