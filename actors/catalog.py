@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +26,8 @@ from actors.storage import AlreadyThere, Storage
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WIDTH = 8
 """Digits of a manifest's number, so that names sort as numbers do."""
+_DELETE_TRIES = 5
+"""Writers take seconds from one publication to the next: mostly the second try succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +165,22 @@ class Catalog:
         return Manifest(collection, generation, model, empty, source, model_name=model_name)
 
     def delete(self, collection: str, writer: str = "") -> None:
-        """Publish the end of a collection, then remove its files; NotFound where there is none."""
-        manifest = self.get(collection)
-        empty = ((),) * len(manifest.shards)
-        self.publish(replace(manifest, shards=empty, deleted=True, writer=writer))
+        """Publish the end of a collection, then remove its files.
+
+        What is left where this dies halfway, `remove_orphans` takes.
+
+        Raises:
+            NotFound: There is no such collection.
+            Conflict: Others published, time and again, just before this could.
+        """
+        self._publish_end(collection, writer, _DELETE_TRIES)
         for part in ("segments", "tombstones"):
             self._storage.delete(f"collections/{collection}/{part}")
 
     def remove_orphans(self, collection: str, grace: timedelta) -> list[str]:
-        """Remove segments and tombstones that no manifest names and nobody touched for `grace`.
+        """Remove segments and tombstones that no manifest since the last deletion names.
 
-        The grace period protects a writer that has not published yet.
+        What was touched within `grace` stays: it may be a writer's that has not published yet.
         """
         folder = f"collections/{collection}"
         there = [
@@ -187,6 +195,16 @@ class Catalog:
             self._storage.delete(orphan)
         return orphans
 
+    def _publish_end(self, collection: str, writer: str, tries: int) -> None:
+        manifest = self.get(collection)
+        empty = ((),) * len(manifest.shards)
+        try:
+            self.publish(replace(manifest, shards=empty, deleted=True, writer=writer))
+        except Conflict:  # what came in between, as a merge, is to go as well
+            if tries == 1:
+                raise
+            self._publish_end(collection, writer, tries - 1)
+
     def _is_there(self, collection: str) -> bool:
         """Tell whether a collection is to be listed; a damaged one is, so that it is not hidden."""
         try:
@@ -195,8 +213,10 @@ class Catalog:
             return True
 
     def _named(self, collection: str) -> set[str]:
-        manifests = map(self._read, self._manifests(collection))
-        segments = [segment for manifest in manifests for segment in manifest.segments]
+        """Return what the manifests name since the last deletion: nobody reads what was before."""
+        newest_first = map(self._read, reversed(self._manifests(collection)))
+        living = takewhile(lambda manifest: not manifest.deleted, newest_first)
+        segments = [segment for manifest in living for segment in manifest.segments]
         return {s.id for s in segments} | {s.tombstones for s in segments}
 
     def _untouched(self, name: str, grace: timedelta) -> bool:

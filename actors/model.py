@@ -149,13 +149,10 @@ class LazyModel:
         return await asyncio.shield(self._loading)
 
     async def _open(self) -> Engine:
-        if self._closing is not None:
-            await self._closing
-        self.state, self.progress = ModelState.LOADING, Progress("loading")
-        await self._on_change()
-        started = self._clock()
         failure = None
         try:
+            await self._begin()
+            started = self._clock()
             engine = await self._in_thread(self._load, self._tell)
         except Exception as error:  # noqa: BLE001 - whatever it was, the waiters are told
             failure = self._failed(error)
@@ -171,6 +168,12 @@ class LazyModel:
         self._expire_later()  # the callers may all have left meanwhile
         await self._on_change()
         return engine
+
+    async def _begin(self) -> None:
+        if self._closing is not None:
+            await self._closing
+        self.state, self.progress = ModelState.LOADING, Progress("loading")
+        await self._on_change()
 
     async def _in_thread(self, work: Callable[[_A], _T], argument: _A) -> _T:
         loop = asyncio.get_running_loop()
@@ -214,7 +217,7 @@ class LazyModel:
             await self._in_thread(self._unload, engine)
         finally:
             self._closing = None
+            if self.state is ModelState.READY:
+                self.state = ModelState.UNLOADED
         self.unloads += 1
-        if self.state is ModelState.READY:
-            self.state = ModelState.UNLOADED
         _log.info("model unloaded")

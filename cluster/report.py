@@ -54,7 +54,8 @@ async def nodes() -> int:
 
 def collections(catalog: Catalog) -> tuple[Collection, ...]:
     """Return all collections; one that cannot be read says why."""
-    return tuple(_collection(catalog, name) for name in catalog.names())
+    found = (_collection(catalog, name) for name in catalog.names())
+    return tuple(collection for collection in found if collection)
 
 
 def process_sizes() -> list[int]:
@@ -93,11 +94,14 @@ async def _replica(name: str, last: ActorStatus | None) -> Replica:
     return Replica(**asdict(answer))
 
 
-def _collection(catalog: Catalog, name: str) -> Collection:
+def _collection(catalog: Catalog, name: str) -> Collection | None:
+    """Describe a collection; None where it was deleted since it was listed."""
     try:
-        manifest = catalog.get(name)
+        manifest = catalog.find(name)
     except CorruptData as error:
         return Collection(name=name, problem=str(error))
+    if manifest is None:
+        return None
     return Collection(
         name=name,
         generation=manifest.generation,

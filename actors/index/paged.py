@@ -143,7 +143,11 @@ def build_index(uri: str) -> None:
     """Build the index of a segment's vectors, unless it has one; for a process of its own.
 
     It adds a version to the dataset, which readers see when they look again; rows stay as they are.
-    A process that is killed meanwhile leaves files that nothing names.
+    A process that is killed meanwhile leaves files that nothing names. Of two that build at once
+    one commits, and its index serves both.
+
+    Raises:
+        OSError: It cannot be built, and nobody else has built it.
     """
     os.environ.update(_FRUGAL)  # before Lance is imported: it starts its threads then
     import lance  # noqa: PLC0415
@@ -151,16 +155,11 @@ def build_index(uri: str) -> None:
     dataset = lance.dataset(uri)
     if dataset.has_index:
         return
-    partitions = _partitions(dataset)
-    dataset.create_index(
-        "vector",
-        "IVF_RQ",
-        name=_INDEX,
-        metric="dot",
-        num_partitions=partitions,
-        num_bits=_BITS,
-        ivf_centroids=_centroids(dataset, partitions),
-    )
+    try:
+        _create_index(dataset)
+    except OSError:  # Lance's commit conflict is one too
+        if not lance.dataset(uri).has_index:
+            raise
 
 
 def vector_batches(dataset: Any) -> Iterator[NDArray[np.float32]]:  # noqa: ANN401
@@ -181,6 +180,19 @@ def matrix(column: pa.ChunkedArray | pa.FixedSizeListArray) -> NDArray[np.float3
     vectors = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat: NDArray[np.float32] = vectors.flatten().to_numpy()
     return flat.reshape(len(vectors), -1)
+
+
+def _create_index(dataset: Any) -> None:  # noqa: ANN401
+    partitions = _partitions(dataset)
+    dataset.create_index(
+        "vector",
+        "IVF_RQ",
+        name=_INDEX,
+        metric="dot",
+        num_partitions=partitions,
+        num_bits=_BITS,
+        ivf_centroids=_centroids(dataset, partitions),
+    )
 
 
 def _centroids(dataset: Any, partitions: int) -> NDArray[np.float32]:  # noqa: ANN401

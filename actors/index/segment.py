@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.errors import CorruptData, InvalidRequest
-from actors.index.lexical import LexicalIndex
+from actors.index.lexical import LexicalIndex, TermStatistics
 from actors.index.ranking import Ranking
 from actors.index.selection import Selection
 from actors.index.texts import CHUNK_COLUMNS, Texts, check_size, widened
@@ -37,6 +37,8 @@ from actors.storage import Storage, storage_error
 _CACHED_FILTERS = 32
 _ROWS_AT_ONCE = 256
 _EVERYTHING = Filter()
+_UNREADABLE = (OSError, ValueError, EOFError)
+"""Raised over damaged files; EOFError is what NumPy makes of an empty one."""
 
 
 def segment_folder(collection: str, segment: str) -> str:
@@ -92,7 +94,7 @@ def read_tombstones(storage: Storage, collection: str, ref: SegmentRef) -> Tombs
     try:
         folder = storage.folder(name)
         rows, terms, lost = (np.load(folder / f"{part}.npy") for part in ("rows", "terms", "lost"))
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _damaged(name, storage, error) from error
     return Tombstones(rows, terms, lost)
 
@@ -102,6 +104,17 @@ def living_rows(storage: Storage, collection: str, ref: SegmentRef) -> NDArray[n
     living = np.ones(ref.rows, np.bool_)
     living[read_tombstones(storage, collection, ref).rows] = False
     return living
+
+
+def read_statistics(storage: Storage, collection: str, segment: str) -> TermStatistics:
+    """Map how many rows of a segment hold each term."""
+    name = f"{segment_folder(collection, segment)}/lexical"
+    try:
+        statistics = TermStatistics(storage.folder(name))
+        statistics.vocabulary.find(b"")  # else the keys' file is opened by the first search
+    except _UNREADABLE as error:
+        raise _damaged(name, storage, error) from error
+    return statistics
 
 
 def read_files(storage: Storage, collection: str, segment: str) -> pa.Table:
@@ -320,7 +333,7 @@ class Segment:
         """Turn what is raised over damaged files into an error that names the segment."""
         try:
             yield
-        except (OSError, ValueError) as error:
+        except _UNREADABLE as error:
             folder = segment_folder(self._collection, self.id)
             if not self._storage.names(folder):
                 raise _missing(folder, self._storage) from error

@@ -64,32 +64,50 @@ def searchable_text(path: str, symbol: str, text: str) -> str:
 
 
 def chunk_block(
-    collection: str, chunks: Sequence[Chunk], content_hashes: Sequence[str]
+    collection: str,
+    chunks: Sequence[Chunk],
+    content_hashes: Sequence[str],
+    copies: Sequence[int] | None = None,
 ) -> ChunkBlock:
-    """Number, tokenise and tabulate chunks; `content_hashes` are those of their files."""
+    """Number, tokenise and tabulate chunks.
+
+    Args:
+        collection: Where they go.
+        chunks: The chunks.
+        content_hashes: Those of their files.
+        copies: Their copy numbers; needed where a file's chunks lie in several blocks.
+    """
     texts = [searchable_text(c.path, c.symbol, c.text) for c in chunks]
     columns = {
-        "id": chunk_ids(collection, chunks),
+        "id": chunk_ids(collection, chunks, copies),
         "content_hash": list(content_hashes),
         **{name: [getattr(c, name) for c in chunks] for name in Chunk.__slots__},
     }
     return ChunkBlock(pa.table(columns, schema=_SCHEMA), count_terms(texts))
 
 
-def chunk_ids(collection: str, chunks: Sequence[Chunk]) -> list[int]:
+def chunk_ids(
+    collection: str, chunks: Sequence[Chunk], copies: Sequence[int] | None = None
+) -> list[int]:
     """Return an id for each chunk that moves with its text, unique over collections.
 
     It is the hash of collection, path, text, and which copy of that text in the file it is.
     """
-    seen: Counter[tuple[str, str]] = Counter()
-    ids = []
+    if copies is None:
+        copies = copy_numbers(chunks, Counter())
+    numbered = zip(chunks, copies, strict=True)
+    digests = (_digest(collection, c.path, c.text, str(copy)) for c, copy in numbered)
+    return [int.from_bytes(digest, "big") for digest in digests]
+
+
+def copy_numbers(chunks: Sequence[Chunk], seen: Counter[bytes]) -> list[int]:
+    """Return how many of the same path and text came before each chunk, and count it in `seen`."""
+    copies = []
     for chunk in chunks:
-        key = (chunk.path, chunk.text)
-        content = "\0".join((collection, *key, str(seen[key])))
-        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
-        ids.append(int.from_bytes(digest, "big"))
+        key = _digest(chunk.path, chunk.text)
+        copies.append(seen[key])
         seen[key] += 1
-    return ids
+    return copies
 
 
 def write_segment(
@@ -137,6 +155,10 @@ def bury(
         removed_rows=int(mask.sum()),
         removed_length=int(lexical.lengths[mask].sum(dtype=np.int64)),
     )
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()
 
 
 def _write_rows(storage: Storage, name: str, table: pa.Table, vectors: NDArray[np.float32]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from threading import Lock
 
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL
-from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError
+from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError, StorageError
 from actors.index.fusion import Mode
 from actors.index.lexical import TermStatistics, WeightedTerms, weighted
-from actors.index.segment import Tombstones, check_globs, read_tombstones, segment_folder
+from actors.index.segment import Tombstones, check_globs, read_statistics, read_tombstones
 from actors.index.tokens import terms
 from actors.index.typos import MOST_CORRECTIONS, TYPO_WEIGHT, neighbours
 from actors.messages import Coverage, SearchRequest
@@ -99,6 +100,7 @@ class Corpora:
         self._catalog = Catalog(storage)
         self._open: dict[str, Generation] = {}
         self._seen: dict[str, float] = {}
+        self._failures: dict[str, Callable[[], StorageError]] = {}
         self._newer_since: dict[str, float] = {}
         self._names: tuple[float, list[str]] = (float("-inf"), [])
         self._looking = Lock()
@@ -115,14 +117,16 @@ class Corpora:
 
         Raises:
             NotFound: There is no such collection.
-            CorruptData: Its manifest or statistics are damaged.
+            CorruptData: Its manifest or statistics are damaged, or were within the last `FRESH_S`.
+            StorageError: Likewise, where they could not be read.
         """
         return self._known(collection) or self._look(collection, only_if_old=True)
 
     def age_s(self, collections: Sequence[str]) -> float:
         """Return how old the oldest of what is at hand for these is; for all, where none is named.
 
-        Up to `FRESH_S`, a plan for them is made without a look at storage.
+        Up to `FRESH_S`, a plan for them is made without a look at storage. What a look
+        failed with is at hand too.
         """
         listed_at, there = self._names
         seen = [self._seen.get(name, float("-inf")) for name in collections or there]
@@ -136,7 +140,8 @@ class Corpora:
 
     def _forget(self) -> None:
         with self._looking:
-            self._seen = dict.fromkeys(self._seen, float("-inf"))
+            self._seen = {}
+            self._failures = {}
             self._newer_since = dict.fromkeys(self._open, float("-inf"))
             self._names = (float("-inf"), [])
 
@@ -161,9 +166,16 @@ class Corpora:
         )
 
     def _known(self, collection: str) -> Generation | None:
-        """Return the generation at hand, if it was the newest just now."""
-        is_fresh = time.monotonic() - self._seen.get(collection, float("-inf")) < FRESH_S
-        return self._open.get(collection) if is_fresh else None
+        """Return the generation at hand, or raise the error, if that is what was found just now."""
+        failure = self._failures.get(collection)
+        if not self._is_fresh(collection):
+            return None
+        if failure:
+            raise failure()
+        return self._open.get(collection)
+
+    def _is_fresh(self, collection: str) -> bool:
+        return time.monotonic() - self._seen.get(collection, float("-inf")) < FRESH_S
 
     def _list(self) -> list[str]:
         with self._looking:
@@ -177,13 +189,28 @@ class Corpora:
             if only_if_old and (known := self._known(collection)):
                 return known  # another thread was first
             asked_at = time.monotonic()  # what is published from here on may not be seen
-            manifest = self._catalog.get(collection)
-            known = self._open.get(collection)
-            if known is None or self._is_due(manifest, known.manifest, asked_at):
-                known = self._opened(manifest)
+            try:
+                self._open[collection] = found = self._newest(collection, asked_at)
+            except StorageError as error:
+                self._note_failure(collection, error, asked_at)
+                raise
+            self._failures.pop(collection, None)
             self._seen[collection] = asked_at
-            self._open[collection] = known
-            return known
+            return found
+
+    def _note_failure(self, collection: str, error: StorageError, now: float) -> None:
+        """Keep an error, unless what is at hand can still be served: the next look may succeed."""
+        if collection in self._failures or not self._is_fresh(collection):
+            # To be made anew: one error raised by several threads would gather all their frames.
+            self._failures[collection] = partial(type(error), *error.args)
+            self._seen[collection] = now
+
+    def _newest(self, collection: str, now: float) -> Generation:
+        manifest = self._catalog.get(collection)
+        served = self._open.get(collection)
+        if served is None or self._is_due(manifest, served.manifest, now):
+            return self._opened(manifest)
+        return served
 
     def _is_due(self, newest: Manifest, served: Manifest, now: float) -> bool:
         """Tell whether the newest generation takes the place of the one that is served."""
@@ -194,14 +221,14 @@ class Corpora:
         return due
 
     def _opened(self, manifest: Manifest) -> Generation:
-        def statistics(segment: str) -> TermStatistics:
-            folder = f"{segment_folder(manifest.collection, segment)}/lexical"
-            return TermStatistics(self._storage.folder(folder))
-
+        storage, collection = self._storage, manifest.collection
         return Generation(
             manifest,
             tuple(
-                (statistics(ref.id), read_tombstones(self._storage, manifest.collection, ref))
+                (
+                    read_statistics(storage, collection, ref.id),
+                    read_tombstones(storage, collection, ref),
+                )
                 for ref in manifest.segments
             ),
         )

@@ -63,6 +63,34 @@ def test_a_deleted_collection_is_gone_and_a_late_writer_cannot_bring_it_back(cat
         catalog.delete("docs")
 
 
+def overtake(catalog, monkeypatch, times):
+    """Have another writer publish just before each of the next `times` publications."""
+    publish, left = catalog.publish, [times]
+
+    def overtaken(manifest):
+        if left[0]:
+            left[0] -= 1
+            publish(catalog.get(manifest.collection))
+        return publish(manifest)
+
+    monkeypatch.setattr(catalog, "publish", overtaken)
+
+
+def test_a_merge_that_is_published_meanwhile_does_not_hinder_a_deletion(catalog, monkeypatch):
+    catalog.publish(catalog.new("docs", MODEL, 2, "/src"))
+    overtake(catalog, monkeypatch, times=2)
+    catalog.delete("docs")
+    assert catalog.names() == []
+
+
+def test_a_deletion_that_is_always_overtaken_gives_up(catalog, monkeypatch):
+    catalog.publish(catalog.new("docs", MODEL, 2, "/src"))
+    overtake(catalog, monkeypatch, times=1_000)
+    with pytest.raises(Conflict, match="another writer changed"):
+        catalog.delete("docs")
+    assert catalog.names() == ["docs"]
+
+
 def test_a_name_can_be_used_again_after_a_deletion(catalog):
     catalog.publish(catalog.new("docs", MODEL, 2, "/old"))
     catalog.delete("docs")
@@ -81,6 +109,48 @@ def test_what_a_killed_writer_left_is_removed_and_what_is_named_stays(catalog, s
     removed = catalog.remove_orphans("docs", NO_GRACE)
     assert removed == ["collections/docs/segments/orphan", "collections/docs/tombstones/orphan"]
     assert storage.names("collections/docs/segments") == ["named"]
+
+
+class Killed(Exception):
+    """The process ended here."""
+
+
+@pytest.fixture
+def half_deleted(catalog, storage, monkeypatch):
+    """A collection whose deletion was published and died before its files were removed."""
+
+    def die(_folder):
+        raise Killed
+
+    storage.put("collections/docs/segments/old/files.arrow", b"x")
+    storage.put("collections/docs/tombstones/dead/rows.npy", b"x")
+    ref = SegmentRef("old", 2, 2, "dead", 1, 1)
+    catalog.publish(with_segments(catalog.new("docs", MODEL, 2, ""), ref))
+    with monkeypatch.context() as halfway:
+        halfway.setattr(storage, "delete", die)
+        with pytest.raises(Killed):
+            catalog.delete("docs")
+
+
+@pytest.mark.usefixtures("half_deleted")
+def test_what_a_killed_deletion_left_is_removed_after_the_grace(catalog):
+    assert catalog.names() == []
+    assert catalog.remove_orphans("docs", timedelta(hours=1)) == []
+    removed = catalog.remove_orphans("docs", NO_GRACE)
+    assert removed == ["collections/docs/segments/old", "collections/docs/tombstones/dead"]
+
+
+@pytest.mark.usefixtures("half_deleted")
+def test_what_was_created_after_a_killed_deletion_stays(catalog, storage):
+    storage.put("collections/docs/segments/new/files.arrow", b"x")
+    storage.put("collections/docs/segments/newest/files.arrow", b"x")
+    first = catalog.publish(
+        with_segments(catalog.new("docs", MODEL, 2, ""), SegmentRef("new", 1, 1))
+    )
+    catalog.publish(with_segments(first, SegmentRef("newest", 1, 1)))
+    catalog.remove_orphans("docs", NO_GRACE)
+    assert storage.names("collections/docs/segments") == ["new", "newest"]
+    assert storage.names("collections/docs/tombstones") == []
 
 
 def test_a_segment_of_an_older_generation_is_no_orphan(catalog, storage):

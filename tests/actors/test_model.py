@@ -49,6 +49,22 @@ class Loader:
         return self.engines[-1]
 
 
+class Refusing:
+    """Closes an engine, but not the first."""
+
+    def __init__(self):
+        self.asked, self.proceed = threading.Event(), threading.Event()
+        self.proceed.set()
+
+    def __call__(self, engine):
+        was_asked = self.asked.is_set()
+        self.asked.set()
+        assert self.proceed.wait(10)
+        if not was_asked:
+            raise OSError("busy")
+        engine.close()
+
+
 class Clock:
     now = 0.0
 
@@ -158,6 +174,49 @@ async def test_what_an_unload_under_way_gives_back_is_there_before_the_next_load
     assert await again is loader.engines[1]
     assert loader.engines[0].closed
     assert model.unloads == 1
+
+
+async def test_an_unload_that_fails_leaves_a_model_that_loads_again():
+    model = LazyModel(Loader(), Refusing(), AT_ONCE)
+    engine = await engine_of(model)
+    await asyncio.wait_for(_until(lambda: model.state is ModelState.UNLOADED), 5)
+    assert model.unloads == 0
+    assert await engine_of(model) is not engine
+
+
+async def test_a_load_that_waited_for_a_failing_unload_is_tried_again_after_the_back_off():
+    unload, clock = Refusing(), Clock()
+    unload.proceed.clear()
+    model = LazyModel(Loader(), unload, NEVER, clock=clock)
+    engine = await engine_of(model)
+    model.unload_when_idle()
+    waiting = asyncio.create_task(engine_of(model))
+    await _until(unload.asked.is_set)
+    unload.proceed.set()
+    for again in (waiting, engine_of(model)):
+        with pytest.raises(ModelLoadError, match="busy") as refused:
+            await again
+        assert refused.value.retry_after_s == FIRST_BACK_OFF_S
+    clock.now += FIRST_BACK_OFF_S
+    assert await engine_of(model) is not engine
+    assert model.state is ModelState.READY
+
+
+async def test_a_change_that_could_not_be_told_is_tried_again_after_the_back_off():
+    async def on_change():
+        if model.state is ModelState.LOADING and not clock.now:
+            raise OSError("nobody listens")
+
+    clock = Clock()
+    model = LazyModel(Loader(), Doubling.close, NEVER, on_change, clock=clock)
+    for _ in range(2):
+        with pytest.raises(ModelLoadError, match="nobody listens") as refused:
+            await engine_of(model)
+        assert refused.value.retry_after_s == FIRST_BACK_OFF_S
+    assert model.state is ModelState.FAILED
+    clock.now += FIRST_BACK_OFF_S
+    await engine_of(model)
+    assert model.state is ModelState.READY
 
 
 async def test_a_model_is_unloaded_on_demand_as_soon_as_nobody_uses_it():

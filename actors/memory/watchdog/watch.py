@@ -39,7 +39,7 @@ class Watch:
     """One tree under watch."""
 
     def __init__(self, job: dict[str, str]) -> None:
-        """Read the job: see `actors.memory.guard`."""
+        """Read the job: see `actors.memory.enforce.Watchdog`."""
         self.limit, self.store, self.base, self.cap = (
             int(job[name]) for name in ("limit", "store", "base", "cap")
         )

@@ -8,10 +8,17 @@ import pytest
 
 from actors.errors import CorruptData
 from actors.index.lexical import K1, B, TermStatistics, weigh
-from actors.index.segment import Segment, read_tombstones, segment_folder
+from actors.index.segment import Segment, read_tombstones, segment_folder, tombstone_folder
 from actors.index.selection import Selection
 from actors.index.tokens import terms
-from actors.index.writing import bury, chunk_block, chunk_ids, searchable_text, write_segment
+from actors.index.writing import (
+    bury,
+    chunk_block,
+    chunk_ids,
+    copy_numbers,
+    searchable_text,
+    write_segment,
+)
 from actors.messages import Chunk, Filter, ShardQuery
 from actors.routing.corpus import Generation
 from actors.storage import Storage
@@ -185,6 +192,22 @@ def test_a_damaged_segment_is_named(storage, part):
         Segment(storage, "c", ref.id)
 
 
+@pytest.mark.parametrize("part", ["lexical/offsets.npy", "texts/ends.npy"])
+def test_an_empty_file_in_a_segment_is_named_as_damage(storage, part):
+    ref = written(storage)
+    (storage.folder(segment_folder("c", ref.id)) / part).write_bytes(b"")
+    with pytest.raises(CorruptData, match=ref.id):
+        Segment(storage, "c", ref.id)
+
+
+def test_an_empty_file_of_tombstones_is_named_as_damage(storage):
+    buried = bury(storage, "c", written(storage), np.array([1], np.uint32))
+    folder = storage.folder(tombstone_folder("c", buried.tombstones))
+    (folder / "rows.npy").write_bytes(b"")
+    with pytest.raises(CorruptData, match=buried.tombstones):
+        read_tombstones(storage, "c", buried)
+
+
 def test_chunk_ids_move_with_their_text_and_tell_copies_apart():
     moved = [
         Chunk(c.path, c.start_line + 7, c.end_line + 7, c.language, c.symbol, c.text)
@@ -193,6 +216,15 @@ def test_chunk_ids_move_with_their_text_and_tell_copies_apart():
     assert chunk_ids("c", CHUNKS) == chunk_ids("c", moved)
     assert chunk_ids("c", CHUNKS) != chunk_ids("d", CHUNKS)
     assert len(set(chunk_ids("c", [CHUNKS[0], CHUNKS[0]]))) == 2
+
+
+def test_copies_of_a_text_are_told_apart_over_all_blocks_of_a_file():
+    seen = Counter()
+    blocks = ([CHUNKS[0]] * 2, [CHUNKS[1]], [CHUNKS[0]])
+    copies = [copy_numbers(block, seen) for block in blocks]
+    assert copies == [[0, 1], [0], [2]]
+    ids = [i for block in zip(blocks, copies, strict=True) for i in chunk_ids("c", *block)]
+    assert sorted(ids) == sorted(chunk_ids("c", [CHUNKS[0]] * 3 + [CHUNKS[1]]))
 
 
 def test_a_generation_counts_living_terms_only(storage):

@@ -1,5 +1,6 @@
 """In every tier the nearest are found, whatever the filter, and scores are cosines."""
 
+import errno
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ from clustered import DIMENSION, ROWS, clustered, near, recall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.index import paged as paged_module
 from actors.index.dense import ExactDense, Tier
-from actors.index.paged import PagedDense, vector_batches
+from actors.index.paged import PagedDense, build_index, vector_batches
 from actors.index.resident import ResidentDense
 from actors.index.selection import Selection
 from actors.index.tiers import EXACT_ROWS, Vectors, bytes_held, choose_tier
@@ -61,6 +63,16 @@ both_tiers = pytest.mark.parametrize("dense", ["resident", "paged"], indirect=Tr
 def build_in_a_process_of_its_own(uri):
     code = "import sys; from actors.index.paged import build_index; build_index(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, uri], check=True, timeout=120)
+
+
+@pytest.fixture
+def unindexed(tmp_path, vectors, monkeypatch):
+    """Return the dataset of a small paged segment, whose index this process may build."""
+    import lance
+
+    monkeypatch.setattr(paged_module, "_FRUGAL", {})  # it would set this process's environment
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors[:2_000].ravel()), DIMENSION)
+    return lance.write_dataset(pa.table({"vector": column}), str(tmp_path / "rows.lance"))
 
 
 def selections(share, shape, seed):
@@ -162,6 +174,29 @@ def test_an_index_is_built_once(dataset, paged):
     version = dataset.latest_version
     build_in_a_process_of_its_own(dataset.uri)
     assert dataset.latest_version == version
+
+
+def test_of_two_hosts_that_build_at_once_both_find_the_index(unindexed, tmp_path, monkeypatch):
+    train = paged_module._centroids
+
+    def overtaken(dataset, partitions):
+        monkeypatch.setattr(paged_module, "_centroids", train)
+        build_index(dataset.uri)
+        return train(dataset, partitions)
+
+    monkeypatch.setattr(paged_module, "_centroids", overtaken)
+    held = Vectors(unindexed, IDS[:2_000], Tier.PAGED, tmp_path / "dense.codes", "s")
+    held.finish(build_index)
+    assert not held.unfinished
+
+
+def test_an_index_that_nobody_could_build_is_an_error(unindexed, monkeypatch):
+    def fill_the_disk(_dataset, _partitions):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(paged_module, "_centroids", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        build_index(unindexed.uri)
 
 
 @pytest.mark.parametrize(
