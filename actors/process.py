@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import ray
+from ray._private.state import available_resources_per_node
 
 from actors.errors import GatewayUnavailable
 from actors.logs import begin_actors_log
@@ -125,8 +126,8 @@ def memory_free() -> int:
 
 def largest_memory_free() -> int:
     """Return the bytes that the best node of the cluster could still give to an actor."""
-    capacity = max((node["Resources"].get("memory", 0) for node in ray.nodes()), default=0)
-    return min(int(capacity), memory_free())
+    free_by_node = available_resources_per_node().values()
+    return int(max((free.get("memory", 0) for free in free_by_node), default=0))
 
 
 def find_actor(name: str) -> Any | None:  # noqa: ANN401

@@ -83,14 +83,13 @@ class Storage:
         return max(times, default=None)
 
     def delete(self, folder: str) -> None:
-        """Delete a folder and every file below it."""
+        """Delete a folder and every file below it, and what this machine's cache has of it."""
         with self._named(f"delete {folder}"):
-            if self.is_local:
-                shutil.rmtree(self.folder(folder), ignore_errors=True)
-                return
-            paths = [e["path"] for page in obstore.list(self._store, folder) for e in page]
-            if paths:
-                obstore.delete(self._store, paths)
+            if not self.is_local:
+                paths = [e["path"] for page in obstore.list(self._store, folder) for e in page]
+                if paths:
+                    obstore.delete(self._store, paths)
+            shutil.rmtree(self.cache(folder), ignore_errors=True)
 
     def uri(self, name: str) -> str:
         """Return the full address of `name`, as Lance takes it."""

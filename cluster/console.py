@@ -143,7 +143,8 @@ def show_models(models: tuple[Model, ...]) -> None:
     table = Table("model", "MB", "needs MB", "used by", "", box=None)
     for m in models:
         used = ", ".join(m.collections)
-        sizes = (f"{m.size_bytes / _MB:.0f}", f"{m.footprint_bytes / _MB:.0f}")
+        needs = f"{m.footprint_bytes / _MB:.0f}" if m.footprint_bytes else ""
+        sizes = (f"{m.size_bytes / _MB:.0f}", needs)
         table.add_row(Text(m.name), *sizes, Text(used), Text(m.problem or m.fingerprint))
         for r in m.replicas:
             memory = f"{r.pss_bytes / _MB:.0f} of {r.limit_bytes / _MB:.0f} MB"

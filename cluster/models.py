@@ -12,7 +12,7 @@ from typing import Any
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL, OnProgress, silent
 from actors.engines.hub import cached_models
-from actors.engines.registry import describe
+from actors.engines.registry import describe, locate
 from actors.errors import CorruptData, ModelMismatch, ShoalError
 from actors.messages import Pool
 from cluster.embedding import BlockEmbedder, OpenedModel
@@ -62,11 +62,16 @@ async def open_model(
 def models(
     catalog: Catalog, default: str, pools: Sequence[Pool], replicas: Iterable[Replica]
 ) -> tuple[Model, ...]:
-    """Return the default model, those of collections and pools, and those downloaded."""
+    """Return the default model, those of collections and pools, and those downloaded.
+
+    Of the last, only name, path and size are told.
+    """
     users = _collections_by_model(catalog, default)
-    names = dict.fromkeys((default, *users, *(pool.model for pool in pools), *cached_models()))
+    used = dict.fromkeys((default, *users, *(pool.model for pool in pools)))
     by_name = {replica.name: replica for replica in replicas}
-    return tuple(_model(name, users.get(name, ()), pools, by_name) for name in names)
+    described = (_model(name, users.get(name, ()), pools, by_name) for name in used)
+    unused = (name for name in dict.fromkeys(cached_models()) if name not in used)
+    return (*described, *map(_unused, unused))
 
 
 def load_under_way(replicas: Iterable[Replica]) -> str:
@@ -102,6 +107,15 @@ def _model(
         collections=tuple(collections),
         replicas=loaded,
     )
+
+
+def _unused(name: str) -> Model:
+    """Tell what costs no hashing: the cache also holds what other programs put there."""
+    try:
+        path = locate(name)
+    except ShoalError as error:
+        return Model(name=name, problem=str(error))
+    return Model(name=name, path=str(path), size_bytes=_size(path))
 
 
 def _loaded(replica: Replica) -> LoadedModel:

@@ -18,6 +18,8 @@ MAX_LIMIT = 1000
 MAX_QUERY_CHARS = 32_768
 """A query is a question or a piece of code; more would only be cut by every model."""
 MAX_CHUNK_CHARS = 100_000
+MAX_LINE = 2**31 - 1
+"""Segments hold line numbers in 32 bits, signed."""
 MAX_TEXTS = 2048
 DEFAULT_LIMIT = 10
 MAX_CONTEXT = 200
@@ -120,8 +122,8 @@ class IngestChunk(Message):
 
     path: str = Field(min_length=1, max_length=4096)
     text: str = Field(min_length=1, max_length=MAX_CHUNK_CHARS)
-    start_line: int = Field(1, ge=1)
-    end_line: int = Field(1, ge=1)
+    start_line: int = Field(1, ge=1, le=MAX_LINE)
+    end_line: int = Field(1, ge=1, le=MAX_LINE)
     language: str = Field("text", max_length=64)
     symbol: str = Field("", max_length=1000)
     vector: Vector | None = None

@@ -34,6 +34,24 @@ def batches(
         yield batch
 
 
+def windows(lengths: Sequence[int], most: int, most_texts: int) -> Iterator[range]:
+    """Yield the indices of texts to tokenise together, in order.
+
+    Args:
+        lengths: Characters of each text.
+        most: Characters of a window. A text that is longer goes alone.
+        most_texts: Texts of a window.
+    """
+    first = held = 0
+    for index, length in enumerate(lengths):
+        if index > first and (held + length > most or index - first == most_texts):
+            yield range(first, index)
+            first, held = index, 0
+        held += length
+    if first < len(lengths):
+        yield range(first, len(lengths))
+
+
 def cut(text: str, max_tokens: int, characters_per_token: int = CHARACTERS_PER_TOKEN) -> str:
     """Return the part of a text that a tokenizer may see: bounded in characters, and encodable.
 

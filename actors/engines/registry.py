@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from actors.engines.base import Engine, EngineModule, Fingerprint, ModelCard, OnProgress, silent
+from actors.engines.base import Engine, EngineModule, ModelCard, OnProgress, silent
 from actors.engines.spec import BUILTIN as BUILTIN_REFERENCE
 from actors.engines.spec import ModelSpec, parse
 from actors.errors import ModelLoadError
@@ -50,6 +50,17 @@ def describe(model: str, on_progress: OnProgress = silent, offline: bool = False
     return _module(spec.engine).describe(spec, path)
 
 
+def locate(model: str) -> Path:
+    """Return where a model's files lie on this machine, unread.
+
+    Raises:
+        InvalidRequest: The name is none.
+        ModelLoadError: They are not here.
+    """
+    _, path = _located(parse(model), silent, offline=True)
+    return path
+
+
 def open_engine(card: ModelCard, threads: int = 1, on_progress: OnProgress = silent) -> Engine:
     """Load the model; computations use `threads` threads.
 
@@ -72,11 +83,6 @@ def import_libraries(model: str) -> None:
     for library in _module(engine).LIBRARIES if engine else ():
         with contextlib.suppress(ImportError):
             import_module(library)
-
-
-def fingerprint(model: str) -> Fingerprint:
-    """Return what tells this model's vectors from any other's, without loading it."""
-    return describe(model).fingerprint
 
 
 def _located(spec: ModelSpec, on_progress: OnProgress, offline: bool) -> tuple[ModelSpec, Path]:

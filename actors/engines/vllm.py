@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
-from actors.engines.batching import cut
+from actors.engines.batching import CHARACTERS_PER_TOKEN, batches, cut, windows
 from actors.engines.conventions import kept_dimension, settle
 from actors.engines.files import digest, read_object, read_through
 from actors.engines.pooling import unit
@@ -32,6 +32,10 @@ LIBRARIES: tuple[str, ...] = ()  # half a gigabyte, and gone with the process
 
 # Of one call, so that a query waits for a part of a block and not for all of it.
 BATCH_TOKENS = 16_384
+# Of one call, and of one run of the tokenizer: vLLM computes no more sequences at once on CPU.
+MOST_TEXTS = 256
+# Characters that are tokenised together, ahead of the calls: some four calls of English or code.
+_WINDOW = BATCH_TOKENS * CHARACTERS_PER_TOKEN
 # Of one computation on CPU: vLLM's own choice is made for GPUs.
 _COMPUTED_TOKENS = 2_048
 # Bytes. Embedding models with bidirectional attention keep no keys and values.
@@ -139,12 +143,14 @@ class VllmEngine:
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """Embed texts, each after the prefix of its kind; see `Engine.embed`."""
         prefix = self._name.query_prefix if kind == "query" else self._name.document_prefix
-        prefixed = [prefix + cut(text, self._max_tokens) for text in texts]
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
-        at_once = max(1, self.batch_tokens // self._max_tokens)
-        for start in range(0, len(texts), at_once):
-            batch = prefixed[start : start + at_once]
-            rows[start : start + at_once] = self._thread.submit(self._compute, batch).result()
+        longest = self._max_tokens * CHARACTERS_PER_TOKEN
+        for window in windows([min(len(t), longest) for t in texts], _WINDOW, MOST_TEXTS):
+            prefixed = [prefix + cut(texts[i], self._max_tokens) for i in window]
+            ids = self._thread.submit(self._ids, prefixed).result()
+            for batch in batches([len(tokens) for tokens in ids], self.batch_tokens, MOST_TEXTS):
+                job = self._thread.submit(self._compute, [ids[i] for i in batch])
+                rows[[window[i] for i in batch]] = job.result()
         return rows
 
     def drop_caches(self) -> None:
@@ -154,18 +160,26 @@ class VllmEngine:
         """Let go of the model; its memory comes back when the process ends."""
         self._llm = None
 
-    def _compute(self, texts: Sequence[str]) -> Vectors:
+    def _in_use(self) -> LLM:
         if self._llm is None:
             message = "this engine is closed: open the model again to embed with it"
             raise RuntimeError(message)
+        return self._llm
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
         # All texts at once, on threads; given texts, vLLM would do it one by one.
-        tokens = self._llm.get_tokenizer()(
-            list(texts), truncation=True, max_length=self._max_tokens
-        )["input_ids"]
+        tokenizer = self._in_use().get_tokenizer()
+        ids: list[list[int]] = tokenizer(texts, truncation=True, max_length=self._max_tokens)[
+            "input_ids"
+        ]
+        return ids
+
+    def _compute(self, ids: Sequence[list[int]]) -> Vectors:
+        llm = self._in_use()
         try:
-            answers = self._llm.embed([{"prompt_token_ids": t} for t in tokens], use_tqdm=False)
+            answers = llm.embed([{"prompt_token_ids": tokens} for tokens in ids], use_tqdm=False)
         except Exception as error:
-            _forget_requests(self._llm)
+            _forget_requests(llm)
             if _ran_out(error):
                 raise MemoryError(str(error)) from error
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -168,12 +167,6 @@ def halves(block: BlockOfFiles) -> tuple[BlockOfFiles, BlockOfFiles]:
     """Split a block's files, to find the one that its reader died of."""
     middle = len(block.files) // 2
     return replace(block, files=block.files[:middle]), replace(block, files=block.files[middle:])
-
-
-def hand_made_block(collection: str, chunks: Sequence[Chunk]) -> ChunkBlock:
-    """Tabulate chunks that a caller made; there is no file to hash, so each text is hashed."""
-    hashes = [hashlib.blake2b(c.text.encode(), digest_size=16).hexdigest() for c in chunks]
-    return chunk_block(collection, chunks, hashes)
 
 
 def write_blocks(

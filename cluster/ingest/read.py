@@ -143,7 +143,12 @@ def _guessed(data: bytes) -> str:
 
 
 def _try(data: bytes, encoding: str) -> str | None:
+    """Return the text, or None where there is none, or one with lone surrogates (of escapes)."""
+    if not encoding:
+        return None
     try:
-        return data.decode(encoding) if encoding else None
+        text = data.decode(encoding)
+        text.encode()
     except (LookupError, ValueError):
         return None
+    return text

@@ -69,3 +69,13 @@ def test_a_segment_is_written_buried_searched_and_deleted(storage):
     assert catalog.get("c").chunks == 1
     catalog.delete("c")
     assert storage.names("collections/c/segments") == []
+
+
+def test_what_is_deleted_leaves_this_machines_cache_and_its_neighbours_stay(storage):
+    for name in ("s/x/1", "s/x2/1"):
+        storage.put(name, b"data")
+    cached, neighbour = storage.folder("s/x"), storage.folder("s/x2")
+    assert (cached / "1").read_bytes() == b"data"
+    storage.delete("s/x")
+    assert not cached.exists()
+    assert (neighbour / "1").exists()

@@ -1,19 +1,25 @@
-"""Actors by name, on a Ray of their own."""
+"""Actors by name, on a Ray of their own, and the memory that a cluster has for them."""
 
 import subprocess
 import sys
+
+import pytest
+
+from actors import process
+
+GIB = 1 << 30
 
 SCRIPT = """
 import os
 import ray
 from actors.embedder import Embedder, EmbedderConfig
-from actors.engines.registry import fingerprint
+from actors.engines.registry import describe
 from actors.process import MemoryConfig, find_or_make
 
 
 def config_of(keep_alive_s):
     memory = MemoryConfig(400 << 20, 0.8, 0.95, "watchdog", 80 << 20, "SHOAL_EMBEDDER_MEMORY")
-    weights = str(fingerprint("static:builtin"))
+    weights = str(describe("static:builtin").fingerprint)
     return EmbedderConfig("e", "static:builtin", weights, keep_alive_s, 1, memory)
 
 
@@ -42,3 +48,18 @@ def test_an_actor_is_found_by_name_only_if_it_was_made_the_same_way():
         timeout=120,
     )
     assert done.stdout.endswith("as it should be\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("free_by_node", "largest"),
+    [
+        ({"a": {"memory": 3.0 * GIB}}, 3 * GIB),
+        ({"a": {"memory": 1.0 * GIB}, "b": {"memory": 1.5 * GIB}}, 1.5 * GIB),
+        ({"a": {"CPU": 2.0}, "b": {"memory": 1.0 * GIB}}, GIB),
+        ({"a": {"CPU": 2.0}}, 0),
+        ({}, 0),
+    ],
+)
+def test_what_nodes_have_free_is_not_added_up(monkeypatch, free_by_node, largest):
+    monkeypatch.setattr(process, "available_resources_per_node", lambda: free_by_node)
+    assert process.largest_memory_free() == largest

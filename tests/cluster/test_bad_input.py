@@ -131,6 +131,8 @@ def test_a_request_over_the_wire_is_checked_as_the_clients_are(shoal):
             b'{"path": "a", "text": "b", "vector": {"data": "?"}}\n',
             "line 1: a vector must be base64",
         ),
+        (b'{"path": "a", "text": "b", "start_line": 2147483648}\n', "line 1: start_line: Input"),
+        (b'{"path": "a", "text": "b", "end_line": 2147483648}\n', "line 1: end_line: Input"),
         (b"\xff\xfe\n", "not UTF-8"),
         (b"", "no chunks were given"),
         (b'{"path": "a", "text": "' + b"x" * 2_000_000 + b'"}\n', "line"),

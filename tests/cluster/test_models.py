@@ -11,10 +11,13 @@ from own_gateway import LIAR, own_gateway
 from tiny_onnx_model import DIMENSION, write_model
 from waiting import until
 
+from actors.catalog import Catalog
+from actors.engines import files
 from actors.engines.registry import describe
 from actors.errors import ModelMismatch
-from cluster import daemon
-from cluster.protocol import IngestChunk
+from actors.storage import Storage
+from cluster import daemon, models
+from cluster.protocol import IngestChunk, Model
 
 WEIGHTS = (".safetensors", ".onnx", ".gguf")
 TEXT = "parse json waves\n"
@@ -205,6 +208,21 @@ def test_a_load_is_told_to_those_who_list_models_and_to_the_job_that_waits(own, 
     assert own.wait(job).state == "done"
     assert listed(own, model).replicas[0].state == "ready"
     own.delete("waiting")
+
+
+def test_a_downloaded_model_that_nobody_uses_is_listed_unread(tmp_path, monkeypatch):
+    chat = write_model(tmp_path / "chat")
+    downloaded = ("static:builtin", str(chat), "someone/incomplete")
+    monkeypatch.setattr(models, "cached_models", lambda: downloaded)
+    read = []
+    monkeypatch.setattr(files, "_file_digest", lambda path, *_: read.append(path) or b"")
+    catalog = Catalog(Storage(str(tmp_path / "root")))
+    used, unused, incomplete = models.models(catalog, "static:builtin", (), ())
+    assert not [path for path in read if path.is_relative_to(chat)]
+    assert used.fingerprint == str(describe("static:builtin").fingerprint)
+    size = sum(file.stat().st_size for file in chat.iterdir())
+    assert unused == Model(name=str(chat), path=str(chat), size_bytes=size)
+    assert "cannot download someone/incomplete" in incomplete.problem
 
 
 class TestQuantize:

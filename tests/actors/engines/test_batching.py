@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.engines.batching import CHARACTERS_PER_TOKEN, batches, cut
+from actors.engines.batching import CHARACTERS_PER_TOKEN, batches, cut, windows
 
 lengths = st.lists(st.integers(0, 600), max_size=80)
 bounds = st.integers(1, 2_000)
@@ -39,6 +39,23 @@ def test_two_batches_in_a_row_do_not_fit_into_one(lengths, most_tokens, most_tex
         number = len(first) + 1
         assert number > most_texts or number * lengths[first[0]] > most_tokens
         assert second
+
+
+@given(lengths, bounds, numbers)
+def test_windows_hold_every_text_in_its_place_within_their_bounds(lengths, most, most_texts):
+    made = list(windows(lengths, most, most_texts))
+    assert [index for window in made for index in window] == list(range(len(lengths)))
+    for window in made:
+        held = sum(lengths[index] for index in window)
+        assert held <= most or len(window) == 1
+        assert len(window) <= most_texts
+
+
+@given(lengths, bounds, numbers)
+def test_a_window_is_as_large_as_it_may_be(lengths, most, most_texts):
+    for first, second in pairwise(windows(lengths, most, most_texts)):
+        more = sum(lengths[first.start : second.start + 1])
+        assert len(first) == most_texts or more > most
 
 
 @given(st.text(max_size=99), st.integers(1, 9), st.integers(1, 9))

@@ -9,6 +9,7 @@ import pytest
 
 from actors.engines import vllm as engine
 from actors.engines.base import Fingerprint, Footprint, ModelCard
+from actors.engines.batching import CHARACTERS_PER_TOKEN
 from actors.engines.spec import parse
 from actors.memory import limit_for
 
@@ -18,9 +19,10 @@ SMALL = 91_000_000
 """Bytes of a model as MiniLM is."""
 
 
-def card(tmp_path, budget=0):
+def card(tmp_path, budget=0, max_tokens=8):
     name = Fingerprint("vllm", "0", "bfloat16", "mean", "", "", 2)
-    return ModelCard(parse(f"vllm:{tmp_path}"), tmp_path, name, 8, Footprint(0, 2 * GB), budget)
+    spec, need = parse(f"vllm:{tmp_path}"), Footprint(0, 2 * GB)
+    return ModelCard(spec, tmp_path, name, max_tokens, need, budget)
 
 
 class FakeRequests:
@@ -53,10 +55,63 @@ class FakeRequests:
         return answers
 
 
-def opened(tmp_path, monkeypatch, error):
-    llm = FakeRequests(error)
+class FakeCounts:
+    """A vLLM that reads a token in each character; a text's direction tells how many it has.
+
+    Attributes:
+        tokenised: Characters of each run of the tokenizer.
+        calls: Tokens of each text, call by call.
+    """
+
+    def __init__(self):
+        self.tokenised, self.calls = [], []
+
+    def get_tokenizer(self):
+        return self.tokenise
+
+    def tokenise(self, texts, truncation, max_length):
+        assert truncation
+        self.tokenised.append(sum(map(len, texts)))
+        return {"input_ids": [list(map(ord, text[:max_length])) for text in texts]}
+
+    def embed(self, prompts, **_):
+        self.calls.append([len(prompt["prompt_token_ids"]) for prompt in prompts])
+        found = ([1, tokens] for tokens in self.calls[-1])
+        return [SimpleNamespace(outputs=SimpleNamespace(embedding=v)) for v in found]
+
+
+def opened(tmp_path, monkeypatch, llm, max_tokens=8):
     monkeypatch.setattr(engine, "_load", lambda *_: llm)
-    return engine.open_model(card(tmp_path), 1, print)
+    return engine.open_model(card(tmp_path, max_tokens=max_tokens), 1, print)
+
+
+def test_texts_are_computed_by_the_tokens_they_have_and_keep_their_places(tmp_path, monkeypatch):
+    llm = FakeCounts()
+    lengths = [100, 9_000, 3, 700, 50, 2_000, 4_000, 1, 60, 8_192]
+    model = opened(tmp_path, monkeypatch, llm, max_tokens=8_192)
+    vectors = model.embed(["x" * length for length in lengths], "document")
+    assert llm.calls == [[8_192, 8_192], [4_000, 2_000, 700, 100], [60, 50, 3, 1]]
+    np.testing.assert_allclose(vectors[:, 1] / vectors[:, 0], np.minimum(lengths, 8_192), rtol=1e-3)
+
+
+def test_long_texts_are_not_all_tokenised_at_once(tmp_path, monkeypatch):
+    llm = FakeCounts()
+    opened(tmp_path, monkeypatch, llm, max_tokens=8_192).embed(["x" * 200_000] * 4, "document")
+    assert llm.tokenised == [engine.BATCH_TOKENS * CHARACTERS_PER_TOKEN] * 2
+
+
+def test_many_short_texts_are_neither_tokenised_nor_computed_all_at_once(tmp_path, monkeypatch):
+    llm = FakeCounts()
+    opened(tmp_path, monkeypatch, llm).embed(["x"] * 600, "document")
+    assert llm.tokenised == list(map(len, llm.calls)) == [256, 256, 88]
+
+
+def test_smaller_batches_can_be_asked_for(tmp_path, monkeypatch):
+    llm = FakeCounts()
+    model = opened(tmp_path, monkeypatch, llm)
+    model.batch_tokens = 16
+    model.embed(["x" * 8] * 5, "document")
+    assert llm.calls == [[8, 8], [8, 8], [8]]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +124,7 @@ def opened(tmp_path, monkeypatch, error):
     ],
 )
 def test_after_a_call_that_failed_the_next_has_its_own_answers(tmp_path, monkeypatch, error, kind):
-    model = opened(tmp_path, monkeypatch, error)
+    model = opened(tmp_path, monkeypatch, FakeRequests(error))
     with pytest.raises(kind):
         model.embed(["a", "b"], "document")
     np.testing.assert_allclose(model.embed(["c"], "document"), [[0.6, 0.8]])

@@ -53,6 +53,8 @@ def test_encodings_are_recognised(tmp_path: Path, name: str, data: bytes, text: 
         b"# coding: rot13\n\xe9\n",
         b"# coding: undefined\n\xe9\n",
         b"# coding: ascii\n\xe9\n",
+        b"# coding: unicode_escape\n\xe9 = '\\ud800'\n",
+        b"# coding: raw_unicode_escape\n\xe9 = '\\ud800'\n",
         codecs.BOM_UTF8 + b"\xff\xfe\xfd\n",
         codecs.BOM_UTF16_LE + b"odd",
         codecs.BOM_UTF32_LE + b"odd",
@@ -60,7 +62,7 @@ def test_encodings_are_recognised(tmp_path: Path, name: str, data: bytes, text: 
     ],
 )
 def test_a_broken_encoding_does_not_lose_the_file(tmp_path: Path, data: bytes) -> None:
-    assert text_of(tmp_path, data, "a.py").text
+    assert text_of(tmp_path, data, "a.py").text.encode()
 
 
 def test_lines_end_where_an_editor_ends_them(tmp_path: Path) -> None:
