@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,10 +21,12 @@ from actors.errors import MemoryLimitExceeded, ModelLoadError, ModelMismatch, Re
 from actors.messages import POOL_LEASE_S, Embedded, Pool
 from actors.origin import Origin, current, joined, working_for
 from actors.peers import Peers
-from actors.routing.batch import SLOTS, Coalescer
+from actors.routing.batch import SLOTS, Coalescer, Coalescers
 from actors.routing.counts import Counts
 from actors.routing.hedge import Pace
 from actors.routing.vector_cache import VectorCache
+
+_log = logging.getLogger("shoal.replicas")
 
 _HEARD_S = 2.0
 """How long a replica that was short of memory is asked last."""
@@ -32,6 +35,9 @@ _READY_S = 60.0
 _LOADING = 64
 """Texts in flight at a replica that is ready, before one is asked that has to load first."""
 _IN_USE_S = POOL_LEASE_S / 3
+_RENEW_S = POOL_LEASE_S
+_STEWARD_S = 2.0
+"""For the steward to say whether a pool is there still that nobody used for a while."""
 _RANK = {"ok": 0, "soft": 1, "hard": 2}
 _LAST_WORDS_S = 5.0
 """For one of them to be back and say why it died."""
@@ -68,7 +74,8 @@ class Replicas:
         self._peers = Peers(counts)
         self._pools: dict[tuple[str, str], tuple[Pool, float]] = {}
         self._heard: dict[str, tuple[int, float]] = {}
-        self._queues: dict[_Key, Coalescer[_Asked, Vectors]] = {}
+        self._renewing: dict[tuple[str, str], asyncio.Task[Pool]] = {}
+        self._queues: Coalescers[_Key, _Asked, Vectors] = Coalescers()
         self._paces: defaultdict[tuple[str, Kind], Pace] = defaultdict(Pace)
         self._remembered = VectorCache()
 
@@ -80,7 +87,7 @@ class Replicas:
     @property
     def waiting(self) -> int:
         """How many requests wait for a batch."""
-        return sum(map(len, list(self._queues.values())))
+        return self._queues.waiting
 
     async def query_vector(
         self, model: str, fingerprint: str, query: str, give_up_at: float
@@ -120,12 +127,7 @@ class Replicas:
             MemoryLimitExceeded: No replica has the memory for it.
             ReplicaLost: Every replica died over it.
         """
-        key: _Key = model, fingerprint, kind
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = Coalescer(
-                partial(self._send, key), _OF_THE_MODEL, self._counts.dropped, len
-            )
+        queue = self._queue((model, fingerprint, kind))
         answer = queue.submit(_Asked(texts, current()), give_up_at)
         async with asyncio.timeout(max(give_up_at - time.monotonic(), 0)):
             return await answer
@@ -133,15 +135,16 @@ class Replicas:
     def keep_only(self, fingerprints: frozenset[str]) -> None:
         """Forget the pools of other models."""
         self._pools = {key: p for key, p in self._pools.items() if key[1] in fingerprints}
-        self._queues = {
-            key: queue
-            for key, queue in self._queues.items()
-            if key[1] in fingerprints or not queue.idle
-        }
 
     def forget_vectors(self) -> None:
         """Give up what can be computed again."""
         self._remembered.clear()
+
+    def _queue(self, key: _Key) -> Coalescer[_Asked, Vectors]:
+        return self._queues.of(
+            key,
+            lambda: Coalescer(partial(self._send, key), _OF_THE_MODEL, self._counts.dropped, len),
+        )
 
     async def _send(
         self, key: _Key, batch: Sequence[_Asked], give_up_at: float
@@ -160,7 +163,7 @@ class Replicas:
             return give_up_at - time.monotonic()
 
         pool = await self._pool(model, fingerprint, left_s)
-        self._queues[key].slots = SLOTS * len(pool.embedders)
+        self._queue(key).slots = SLOTS * len(pool.embedders)
         try:
             vectors = await self._ask(pool, texts, kind, left_s, origins)
         except ReplicaLost as error:
@@ -169,10 +172,41 @@ class Replicas:
         return np.split(vectors, np.cumsum([len(asked) for asked in batch[:-1]]))
 
     async def _pool(self, model: str, fingerprint: str, left_s: Callable[[], float]) -> Pool:
-        """Return the model's pool; asking now and then tells the steward that it is in use."""
+        """Return the model's pool; asking now and then tells the steward that it is in use.
+
+        While it is, nobody waits for the steward, who may be away or at other work. One that was
+        not used for so long that it may have been retired is asked for first, if he is there.
+        """
         known, asked_at = self._pools.get((model, fingerprint), (None, 0.0))
-        if known and time.monotonic() - asked_at < _IN_USE_S:
+        if known is None:
+            return await self._ask_steward(model, fingerprint, left_s)
+        age_s = time.monotonic() - asked_at
+        if age_s < _IN_USE_S:
             return known
+        renewing = self._renewal(model, fingerprint)
+        if age_s >= POOL_LEASE_S:
+            await asyncio.wait({renewing}, timeout=min(_STEWARD_S, max(left_s(), 0)))
+        return self._pools.get((model, fingerprint), (known, 0.0))[0]
+
+    def _renewal(self, model: str, fingerprint: str) -> asyncio.Task[Pool]:
+        """Return the task that asks the steward for a pool that is known; there is one at most."""
+        key = model, fingerprint
+        renewing = self._renewing.get(key)
+        if renewing is None:
+            give_up = time.monotonic() + _RENEW_S
+            renewing = asyncio.create_task(
+                self._ask_steward(model, fingerprint, lambda: give_up - time.monotonic())
+            )
+            self._renewing[key] = renewing
+            renewing.add_done_callback(partial(self._renewed, key))
+        return renewing
+
+    def _renewed(self, key: tuple[str, str], renewing: asyncio.Task[Pool]) -> None:
+        del self._renewing[key]
+        if not renewing.cancelled() and (error := renewing.exception()):
+            _log.warning("the pool of %s is not renewed: %s", key[0] or "the default", error)
+
+    async def _ask_steward(self, model: str, fingerprint: str, left_s: Callable[[], float]) -> Pool:
         pool: Pool = await first_answer(
             [self._steward], lambda steward: steward.pool.remote(model, fingerprint), left_s
         )

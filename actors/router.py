@@ -44,6 +44,9 @@ from actors.routing.gather import best_of, depth_for
 from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts
 from actors.storage import Storage
 
+_KEPT_SHARE = 0.25
+"""Of a search's time, kept from models for hosts where several models are asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
@@ -242,8 +245,10 @@ class Router:
             unit: NDArray[np.float32] = normalised(request.vector[None])[0]
             return dict.fromkeys(plan.spaces, unit)
         spaces = plan.spaces
+        # One model that loads for long must leave time for what is searched with the others.
+        give_up_at = watch.give_up_at - _KEPT_SHARE * request.deadline_s * (len(spaces) > 1)
         found = await asyncio.gather(
-            *(self._vector(space, names, request, watch) for space, names in spaces.items())
+            *(self._vector(space, names, request, give_up_at) for space, names in spaces.items())
         )
         errors = [answer for answer in found if isinstance(answer, ShoalError)]
         if errors and (request.collections or len(errors) == len(found)):
@@ -251,15 +256,13 @@ class Router:
         return dict(zip(spaces, found, strict=True))
 
     async def _vector(
-        self, space: str, names: Sequence[str], request: SearchRequest, watch: Watch
+        self, space: str, names: Sequence[str], request: SearchRequest, give_up_at: float
     ) -> NDArray[np.float32] | ShoalError:
         """Return the query's vector in a space, by the first model that still makes it."""
         failure: ShoalError = ModelMismatch("")
         for name in names:
             try:
-                return await self._replicas.query_vector(
-                    name, space, request.query, watch.give_up_at
-                )
+                return await self._replicas.query_vector(name, space, request.query, give_up_at)
             except TimeoutError:
                 return _not_embedded(request.deadline_s)
             except (ModelMismatch, ModelLoadError) as error:

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors import spans
-from actors.asking import first_answer
 from actors.errors import ShoalError, StorageError
 from actors.index.ranking import Ranking
 from actors.messages import Coverage, ShardAnswer, ShardQuery, ShardRef, Topology
 from actors.origin import joined, working_for
 from actors.peers import Peers
-from actors.routing.batch import Coalescer
+from actors.routing.batch import Coalescer, Coalescers
 from actors.routing.counts import Counts
 from actors.routing.hedge import Pace
 from actors.routing.place import placement
@@ -119,8 +118,9 @@ class Scatter:
         self._topology = topology
         self._counts = counts
         self._peers = Peers(counts)
-        self._queues: dict[_Key, Coalescer[ShardQuery, ShardAnswer]] = {}
+        self._queues: Coalescers[_Key, ShardQuery, ShardAnswer] = Coalescers()
         self._paces: defaultdict[tuple[str, int], Pace] = defaultdict(Pace)
+        self._text_pace = Pace()
         self._places: dict[tuple[str, int], list[list[str]]] = {}
 
     @property
@@ -131,7 +131,7 @@ class Scatter:
     @property
     def waiting(self) -> int:
         """How many queries wait for a batch, counted once for each shard."""
-        return sum(map(len, list(self._queues.values())))
+        return self._queues.waiting
 
     def arrange(self, topology: Topology) -> None:
         """Ask these hosts from now on."""
@@ -154,8 +154,6 @@ class Scatter:
             for answer in answers:
                 if not answer.done():  # time is up or the caller left: not to be sent any more
                     answer.cancel()
-        for asked, _ in shards:
-            self._leave(asked.key)
         return [a.answered(answer) for (a, _), answer in zip(shards, answers, strict=True)]
 
     async def texts(
@@ -165,23 +163,21 @@ class Scatter:
         self._counts.second_hops += 1
         first, beyond = self._hosts(asked)
         shard = asked.shard
-        found: dict[int, bytes] = await first_answer(
-            [*first, *beyond], lambda host: host.records.remote(shard, ids, context), watch.left_s
+        found: dict[int, bytes] = await self._peers.ask(
+            [*first, *beyond],
+            lambda host: host.records.remote(shard, ids, context),
+            watch.left_s,
+            weight=1,
+            pace=self._text_pace,
+            others=first[1:],
         )
         return found
 
     def _queue(self, asked: Asked) -> Coalescer[ShardQuery, ShardAnswer]:
-        key = asked.key
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = Coalescer(partial(self._send, asked), _OF_THE_SHARD, self._counts.dropped)
-            self._queues[key] = queue
-        return queue
-
-    def _leave(self, key: _Key) -> None:
-        queue = self._queues.get(key)
-        if queue is not None and queue.idle:
-            del self._queues[key]
+        send = partial(self._send, asked)
+        return self._queues.of(
+            asked.key, lambda: Coalescer(send, _OF_THE_SHARD, self._counts.dropped)
+        )
 
     async def _send(
         self, asked: Asked, queries: Sequence[ShardQuery], give_up_at: float
@@ -227,16 +223,21 @@ async def fetch_texts(
     """
     missing = np.array([i for i in best.ids.tolist() if i not in known], np.uint64)
     found, failed = {}, {}
-    for asked, answer in answered if len(missing) else ():
-        here = np.intersect1d(missing, np.concatenate((answer.dense.ids, answer.lexical.ids)))
-        if len(here) == 0:
-            continue
+
+    async def fetch(asked: Asked, ids: NDArray[np.uint64]) -> None:
         try:
-            records = await scatter.texts(asked, here, context, watch)
+            records = await scatter.texts(asked, ids, context, watch)
         except Exception as error:  # noqa: BLE001 - whatever befell a shard, the others answer
             failed[asked.shard] = asked.failed(error)
         else:
             found.update({i: (asked.shard.collection, record) for i, record in records.items()})
+
+    calls = []
+    for asked, answer in answered if len(missing) else ():
+        here = np.intersect1d(missing, np.concatenate((answer.dense.ids, answer.lexical.ids)))
+        if len(here):
+            calls.append(fetch(asked, here))
+    await asyncio.gather(*calls)
     return found, failed
 
 

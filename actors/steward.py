@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -99,6 +99,7 @@ class Steward:
         self._heard_at = 0.0
         self._loading: dict[str, tuple[ActorStatus, float]] = {}
         self._stop = threading.Event()
+        self._has_taken_over = False
         self._pools = Pools(config.pools, config.name, self._scale.embedders)
         self._fleet.make(self._scale)
         self._merger = Merger(config.root)
@@ -236,16 +237,6 @@ class Steward:
             self, self._config, self._memory, jobs=len(self._jobs), merging=int(self._merger.busy)
         )
 
-    def clean(self) -> list[str]:
-        """Remove what killed writers left behind; return what was removed."""
-        removed = []
-        for collection in self._catalog.folders():
-            try:
-                removed += self._catalog.remove_orphans(collection, _ORPHAN_GRACE)
-            except ShoalError as error:
-                _log.warning("clean-up of %s: %s", collection, error)
-        return removed
-
     def _newest(self) -> list[Manifest]:
         """Return the newest generation of every collection that can be read."""
         found = []
@@ -287,19 +278,33 @@ class Steward:
             end_actor(name)
 
     def _look_after_all(self) -> None:
-        for look in itertools.count():
-            try:
-                self._take_over() if look == 0 else self._mend()
-                self.retire()
-                if self._merger.look():
-                    self.published()
-                if look and look % _LOOKS_PER_CLEANING == 0:
-                    for name in self.clean():
-                        _log.info("removed the orphan %s", name)
-            except Exception:  # noqa: BLE001 - the next round may fare better, and must come
-                _log.exception("looking after the cluster failed")
+        for look in itertools.count(1):
+            self._tried(self._mend if self._has_taken_over else self._take_over)
+            self._tried(self.retire)
+            self._tried(self._merge)
+            if look % _LOOKS_PER_CLEANING == 0:
+                self._tried(self._clean)
             if self._stop.wait(_LOOK_EVERY_S):
                 return
+
+    def _tried(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - the next round may fare better, and must come
+            _log.exception("looking after the cluster failed")
+
+    def _merge(self) -> None:
+        if self._merger.look():
+            self.published()
+
+    def _clean(self) -> None:
+        """Remove what killed writers left behind."""
+        for collection in self._catalog.folders():
+            try:
+                for name in self._catalog.remove_orphans(collection, _ORPHAN_GRACE):
+                    _log.info("removed the orphan %s", name)
+            except ShoalError as error:
+                _log.warning("clean-up of %s: %s", collection, error)
 
     def _mend(self) -> None:
         """Make again what Ray does not restart: an actor that failed while it started."""
@@ -315,3 +320,4 @@ class Steward:
         with self._scaling:
             self._end((*left_over(there, self._scale), *self._pools.take_over(there)))
             self._fleet.arrange(self._scale)
+        self._has_taken_over = True

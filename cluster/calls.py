@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from actors.asking import first_answer
-from actors.errors import GatewayUnavailable, ReplicaLost
+from actors.errors import GatewayUnavailable, ReplicaLost, ShoalError
 from actors.messages import ActorStatus, JobStatus, Pool, Scale
 from actors.scaling import router_names
 from cluster import report
@@ -67,8 +67,10 @@ class Calls:
         """
         return await _first_answer((name,), call, within_s)
 
-    async def ask_router(self, call: Callable[[Any], Awaitable[Any]], within_s: float) -> Any:  # noqa: ANN401 - whatever the remote method returns
-        """Call one of the routers, another at once where it died.
+    async def ask_router(
+        self, call: Callable[[Any], Awaitable[Any]], within_s: float, requests: int = 1
+    ) -> Any:  # noqa: ANN401 - whatever the remote method returns
+        """Call one of the routers with so many requests, another at once where it died.
 
         Raises:
             GatewayUnavailable: None answered in time.
@@ -77,7 +79,7 @@ class Calls:
             self._looking is None or self._looking.done()
         ):
             self._looking = asyncio.create_task(self.scaled())  # nobody waits for it
-        with self._routers.chosen() as names:
+        with self._routers.chosen(requests) as names:
             return await _first_answer(names, call, within_s)
 
     async def scaled(self) -> Scale:
@@ -129,7 +131,7 @@ class Calls:
         """Let searches see at once what is there now; they would find out within a second."""
         try:
             await self.ask(STEWARD, lambda steward: steward.published.remote())
-        except GatewayUnavailable as error:
+        except ShoalError as error:
             _log.warning("a publication was not announced: %s", error)
 
     def report(self, status: JobStatus) -> None:
@@ -138,7 +140,7 @@ class Calls:
 
     async def report_end(self, status: JobStatus) -> None:
         """Let the steward know of a job that ended."""
-        with contextlib.suppress(GatewayUnavailable):
+        with contextlib.suppress(ShoalError):
             await self.ask(STEWARD, lambda steward: steward.report.remote(status))
 
 

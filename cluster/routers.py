@@ -32,12 +32,12 @@ class Routers:
         self._names = tuple(names)
 
     @contextmanager
-    def chosen(self) -> Iterator[tuple[str, ...]]:
-        """Yield the routers in the order in which to ask them; the block is one request."""
+    def chosen(self, requests: int = 1) -> Iterator[tuple[str, ...]]:
+        """Yield the routers in the order in which to ask them, for so many requests at once."""
         first, *others = better_of_two(self._names, lambda n: (self._under_way[n],), self._draw)
-        self._under_way[first] += 1
+        self._under_way[first] += requests
         try:
             yield (first, *others)
         finally:
-            self._under_way[first] -= 1
+            self._under_way[first] -= requests
             self._under_way += Counter()  # forgets those that have none

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from actors.errors import DeadlineExceeded, GatewayUnavailable, ReplicaLost
 from actors.messages import SearchAnswer, SearchRequest
-from actors.routing.batch import SLOTS, Coalescer
+from actors.routing.batch import SLOTS, Coalescer, Coalescers
 from cluster.calls import Calls
 
 _Answer = SearchAnswer | BaseException
@@ -33,7 +34,7 @@ class Searches:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._queues: dict[object, Coalescer[_Search, _Answer]] = {}
+        self._queues: Coalescers[Hashable, _Search, _Answer] = Coalescers()
 
     async def answer(self, request: SearchRequest) -> SearchAnswer:
         """Return what a router answers.
@@ -42,20 +43,14 @@ class Searches:
             ShoalError: What the router raised, or there is none.
         """
         search = _Search(request, time.monotonic() + request.deadline_s)
-        # A batch comes back as one: with it go only those that wait for the same.
-        kind = (request.mode, request.vector is None, request.typos, request.collections)
-        queue = self._queues.get(kind)
-        if queue is None:
-            queue = Coalescer(self._send, _OF_ROUTERS, patience_s=_PATIENCE_S)
-            self._queues[kind] = queue
+        queue = self._queues.of(
+            _kind(request), lambda: Coalescer(self._send, _OF_ROUTERS, patience_s=_PATIENCE_S)
+        )
         queue.slots = SLOTS * self._calls.routers
         try:
             answer = await queue.submit(search, search.give_up_at)
         except TimeoutError as error:
             raise _not_in_time(request) from error
-        finally:
-            if queue.idle and self._queues.get(kind) is queue:
-                del self._queues[kind]
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -64,9 +59,18 @@ class Searches:
         now = time.monotonic()
         batch = tuple(replace(s.request, deadline_s=s.give_up_at - now) for s in searches)
         answers: tuple[_Answer, ...] = await self._calls.ask_router(
-            lambda router: router.search_many.remote(batch), give_up_at - now
+            lambda router: router.search_many.remote(batch), give_up_at - now, len(batch)
         )
         return answers
+
+
+def _kind(request: SearchRequest) -> Hashable:
+    """Return what only searches have in common that wait for the same, and about as long.
+
+    A batch comes back as one, once its last search is answered or its time is up.
+    """
+    has_vector, seconds = request.vector is not None, math.ceil(request.deadline_s)
+    return request.mode, has_vector, request.typos, request.collections, seconds
 
 
 def _not_in_time(request: SearchRequest) -> DeadlineExceeded:

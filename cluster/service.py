@@ -133,8 +133,16 @@ class Service:
             message = f"the gateway is not ready yet ({self.phase}); try again in a few seconds"
             raise GatewayUnavailable(message, retry_after_s=2.0)
 
-    async def search(self, body: SearchBody, caller: str = "") -> SearchReply:
-        """Search; see `ShoalClient.search`. Of those that wait, callers take turns."""
+    async def search(
+        self, body: SearchBody, caller: str = "", waited_s: float = 0.0
+    ) -> SearchReply:
+        """Search; see `ShoalClient.search`. Of those that wait, callers take turns.
+
+        Args:
+            body: What is asked.
+            caller: Who asks.
+            waited_s: Seconds of its deadline that are over.
+        """
         started = time.perf_counter()
         request = SearchRequest(
             query=body.query,
@@ -143,7 +151,7 @@ class Service:
             collections=body.collections,
             filter=Filter(body.paths, body.languages),
             vector=None if body.vector is None else unpacked(body.vector),
-            deadline_s=body.deadline_s or self.settings.deadline_s,
+            deadline_s=(body.deadline_s or self.settings.deadline_s) - waited_s,
             context=body.context,
             typos=body.typos,
             require_full_coverage=body.require_full_coverage,
@@ -169,9 +177,9 @@ class Service:
         )
         return _job(await self._jobs.start(job))
 
-    async def embed(self, body: EmbedBody, caller: str = "") -> EmbedReply:
-        """Embed texts; see `ShoalClient.embed`."""
-        within_s = body.deadline_s or self.settings.deadline_s
+    async def embed(self, body: EmbedBody, caller: str = "", waited_s: float = 0.0) -> EmbedReply:
+        """Embed texts; see `ShoalClient.embed`, and `search` for the rest."""
+        within_s = (body.deadline_s or self.settings.deadline_s) - waited_s
         origin = current()
         vectors = await self._calls.ask_router(
             lambda router: router.embed.remote(

@@ -37,7 +37,7 @@ from cluster.protocol import (
     Status,
 )
 from cluster.service import Service
-from mcp_adapter.door import Door, caller_of, problem_response
+from mcp_adapter.door import Door, caller_of, problem_response, waited_s
 from mcp_adapter.leaving import while_connected
 from mcp_adapter.metrics import Gateway, exposition
 from mcp_adapter.requests import Requests, no_times
@@ -137,7 +137,9 @@ async def search(request: Request) -> Response:
         body = SearchBody.model_validate_json(await request.body())
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    reply = await while_connected(request, service.search(body, caller_of(request.scope)))
+    scope = request.scope
+    searching = service.search(body, caller_of(scope), waited_s(scope))
+    reply = await while_connected(request, searching)
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
@@ -160,7 +162,8 @@ async def embed(
     body: EmbedBody, service: _Service, caller: _Caller, request: Request
 ) -> EmbedReply:
     """Embed texts."""
-    return await while_connected(request, service.embed(body, caller))
+    embedding = service.embed(body, caller, waited_s(request.scope))
+    return await while_connected(request, embedding)
 
 
 @_operations.get("/models")

@@ -20,6 +20,7 @@ STREAMED = "/v1/ingest"
 BY_TURNS = ("/v1/search", "/v1/embed")
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
 _MAX_CALLER_CHARS = 64
+_WAITED_S = "shoal.waited_s"
 MAX_BODY_BYTES = 8 << 20
 
 
@@ -55,7 +56,8 @@ class Door:
 
     async def _pass_by_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        give_up = time.monotonic() + self._service.settings.deadline_s
+        came = time.monotonic()
+        give_up = came + self._service.settings.deadline_s
         async with AsyncExitStack() as inside:
             try:
                 turn = self._service.admission.turn(
@@ -67,6 +69,7 @@ class Door:
             except (Overloaded, TimeoutError) as error:
                 await problem_response(_sent_away(error))(scope, receive, send)
             else:
+                scope[_WAITED_S] = time.monotonic() - came
                 await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
@@ -89,6 +92,12 @@ def caller_of(scope: Scope) -> str:
     """Return who asks, as far as is known: the client says it, or its address does."""
     host, _ = scope.get("client") or ("", 0)
     return Headers(scope=scope).get(CALLER_HEADER, host)[:_MAX_CALLER_CHARS]
+
+
+def waited_s(scope: Scope) -> float:
+    """Return how long a request waited for its turn; its deadline goes by meanwhile."""
+    waited: float = scope.get(_WAITED_S, 0.0)
+    return waited
 
 
 def _sent_away(error: Overloaded | TimeoutError) -> Overloaded:

@@ -29,11 +29,12 @@ def better_of_two(names: Sequence[str], cost: Cost, draw: random.Random) -> list
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """Something that an actor was given to do, and whether it is late with it."""
+    """Something that an actor was given to do, and whether it is late with it or through."""
 
     name: str
     weight: int
     late: bool = False
+    over: bool = False
 
 
 class Loads:
@@ -51,14 +52,16 @@ class Loads:
         """Note that an actor is through with it, or dead."""
         self._in_flight[work.name] -= work.weight
         self._late[work.name] -= work.late
+        work.over = True
 
     def is_late(self, work: Work) -> None:
         """Note that an actor has not answered in the time that others take.
 
         Until it does, it is asked last: one that hangs would else get its share of all calls.
         """
-        self._late[work.name] += not work.late
-        work.late = True
+        if not work.over:
+            self._late[work.name] += not work.late
+            work.late = True
 
     def of(self, name: str) -> tuple[bool, int]:
         """Return whether an actor is late with something, and how much it has in flight."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+K = TypeVar("K", bound=Hashable)
 
 MOST = 64
 """In one batch: twice as many bring a router and two hosts hardly more, and double the wait."""
 SLOTS = 2
 """Batches under way at once to one receiver: it works on one while the other travels."""
+_KEPT = 64
+"""Coalescers, before those that are idle are looked for."""
 _HOLD_S = 0.02
 """About what a batch takes at full load, and the most that waiting for company may cost."""
 
@@ -59,13 +62,24 @@ class Coalescer(Generic[Q, A]):
         self._shared = shared
         self._on_drop = on_drop
         self._size = size
-        self.slots = slots
+        self._slots = slots
         self._patience_s = patience_s
         self._late = 0
         self._under_way = 0
         self._waiting: deque[_Waiting[Q, A]] = deque()
         self._working: set[asyncio.Task[None]] = set()
         self._holding: asyncio.TimerHandle | None = None
+
+    @property
+    def slots(self) -> int:
+        """Batches under way at once."""
+        return self._slots
+
+    @slots.setter
+    def slots(self, slots: int) -> None:
+        self._slots = slots
+        if self._waiting:
+            self._begin()
 
     @property
     def idle(self) -> bool:
@@ -90,21 +104,28 @@ class Coalescer(Generic[Q, A]):
         return answer
 
     def _begin(self) -> None:
-        if len(self._working) - self._late >= self.slots:
+        if not self._is_free:
             return
-        if len(self._waiting) * self.slots >= self._under_way:
+        if len(self._waiting) * self._slots >= self._under_way:
             self._start()
         elif self._holding is None:
             self._holding = asyncio.get_running_loop().call_later(_HOLD_S, self._hold_no_longer)
 
+    @property
+    def _is_free(self) -> bool:
+        return len(self._working) - self._late < self._slots
+
     def _start(self) -> None:
+        if self._holding:
+            self._holding.cancel()
+            self._holding = None
         task = asyncio.create_task(self._work())
         self._working.add(task)
         task.add_done_callback(self._ended)
 
     def _hold_no_longer(self) -> None:
         self._holding = None
-        if self._waiting and len(self._working) - self._late < self.slots:
+        if self._waiting and self._is_free:
             self._start()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -115,6 +136,8 @@ class Coalescer(Generic[Q, A]):
     async def _work(self) -> None:
         if batch := self._next():
             with self._slot(len(batch)):
+                if self._waiting:  # what did not fit
+                    self._begin()
                 await self._answer(batch)
 
     @contextmanager
@@ -182,6 +205,29 @@ class Coalescer(Generic[Q, A]):
                 waiting.answer.set_result(sending.result()[number])
             else:
                 waiting.answer.set_exception(error)
+
+
+class Coalescers(Generic[K, Q, A]):
+    """One coalescer for each of what is asked; those that nobody uses are forgotten in time."""
+
+    def __init__(self) -> None:
+        self._all: dict[K, Coalescer[Q, A]] = {}
+        self._most = _KEPT
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait in all of them."""
+        return sum(map(len, list(self._all.values())))
+
+    def of(self, key: K, make: Callable[[], Coalescer[Q, A]]) -> Coalescer[Q, A]:
+        """Return the one that is kept for a key, made where there is none."""
+        found = self._all.get(key)
+        if found is None:
+            if len(self._all) >= self._most:
+                self._all = {key: one for key, one in self._all.items() if not one.idle}
+                self._most = max(_KEPT, 2 * len(self._all))
+            found = self._all[key] = make()
+        return found
 
 
 def _cancel_with_last(answers: Sequence[asyncio.Future[A]], sending: asyncio.Future[Any]) -> None:

@@ -48,6 +48,23 @@ def test_questions_about_the_standard_library_find_their_file(
     assert answer.coverage == 1.0
 
 
+def second_calls(shoal):
+    """Return how often routers had to ask for text that no shard had sent along."""
+    return sum(r.detail.get("second_hops", 0) for r in shoal.status().replicas)
+
+
+def test_the_text_of_an_ordinary_search_comes_with_the_first_call(shoal, standard_library):
+    before = second_calls(shoal)
+    for question in ("parse http cookie header", "LRU cache decorator", "open a zip file"):
+        for mode in ("hybrid", "semantic", "lexical"):
+            for limit in (1, 10, 50):
+                found = shoal.search(
+                    question, mode=mode, limit=limit, collections=[standard_library]
+                )
+                assert found.hits
+    assert second_calls(shoal) == before
+
+
 def test_a_hit_names_the_very_lines_it_shows(shoal, standard_library):
     top = sysconfig.get_path("stdlib")
     for hit in shoal.search("read lines of a file", collections=[standard_library]).hits:

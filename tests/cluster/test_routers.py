@@ -42,3 +42,11 @@ def test_a_change_counts_from_the_next_request_on(routers):
     with ExitStack() as under_way:
         firsts = {under_way.enter_context(routers.chosen())[0] for _ in range(20)}
     assert firsts == {"router-0", "router-9"}
+
+
+def test_a_batch_counts_for_all_its_requests(routers):
+    routers.become(NAMES[:2])
+    with routers.chosen(64) as (busy, idle), ExitStack() as under_way:
+        firsts = Counter(under_way.enter_context(routers.chosen())[0] for _ in range(64))
+    assert firsts[idle] == 64
+    assert busy not in firsts

@@ -1,9 +1,13 @@
 """Searches that come at once go to a router together, and each gets what is its own."""
 
 import asyncio
+from dataclasses import replace
 
 from actors.errors import NotFound, ShoalError
+from actors.index.fusion import Mode
+from actors.messages import Filter, SearchRequest
 from cluster.client import AsyncShoalClient
+from cluster.searches import _kind
 
 
 def counts(shoal):
@@ -35,3 +39,15 @@ def test_each_of_many_searches_gets_its_own_answer_or_error(shoal, gateway, fold
             assert answer.coverage == 1.0
             assert [hit.path for hit in answer.hits[:1]] == ["src/cache.py"] * (query == "evict")
     assert counts(shoal).get("complete_answers", 0) == before + 20
+
+
+def test_searches_go_together_only_where_all_their_deadlines_are_alike():
+    def kind(deadline_s, **others):
+        request = SearchRequest("q", Mode.LEXICAL, 5, ("c",), Filter(), None, deadline_s)
+        return _kind(replace(request, **others))
+
+    assert kind(9.2) == kind(9.9)
+    assert kind(9.2) == kind(9.2, query="r", limit=50)
+    assert kind(0.5) != kind(60.0)
+    assert kind(9.2) != kind(9.2, mode=Mode.SEMANTIC)
+    assert kind(9.2) != kind(9.2, collections=("d",))

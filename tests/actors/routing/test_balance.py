@@ -50,3 +50,12 @@ def test_one_that_is_late_is_asked_last_until_it_is_through():
     assert loads.of("a") == (False, 0)
     assert better_of_two(("a", "b"), loads.of, draw)[0] == "a"
     assert loads.in_flight == 10
+
+
+def test_what_is_over_makes_nobody_late():
+    loads = Loads()
+    died = Work("a", 1)
+    loads.began(died)
+    loads.ended(died)
+    loads.is_late(died)  # its caller still waits for the actor to be back
+    assert loads.of("a") == (False, 0)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from actors.routing.batch import MOST, Coalescer
+from actors.routing.batch import MOST, Coalescer, Coalescers
 
 LATER = time.monotonic() + 3600
 
@@ -229,3 +229,78 @@ def test_a_slot_that_was_lost_comes_back_once_and_no_more():
         return receiver.batches, await asyncio.gather(*answers)
 
     assert asyncio.run(run()) == ([[1], [2], [3], [4, 5]], [10, 20, 30, 40, 50])
+
+
+def test_what_did_not_fit_is_held_no_longer_than_the_rest():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), size=lambda item: item, slots=4)
+        answers = [queue.submit(1, LATER) for _ in range(MOST)]
+        await receiver.sent(1)
+        answers += [queue.submit(MOST, LATER) for _ in range(2)]
+        await receiver.sent(3)  # by the clock, though nothing comes back and nothing is added
+        for batch in range(3):
+            receiver.let_go(batch)
+        await asyncio.gather(*answers)
+        return [len(batch) for batch in receiver.batches]
+
+    assert asyncio.run(run()) == [MOST, 1, 1]
+
+
+def test_slots_that_are_added_are_used_at_once():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), size=lambda _: MOST, slots=1)
+        answers = [queue.submit(item, LATER) for item in (1, 2, 3)]
+        await receiver.sent(1)
+        queue.slots = 3
+        await receiver.sent(3)
+        for batch in range(3):
+            receiver.let_go(batch)
+        return await asyncio.gather(*answers)
+
+    assert asyncio.run(run()) == [10, 20, 30]
+
+
+def test_the_wait_of_one_that_was_held_does_not_shorten_the_next_ones():
+    async def run():
+        receiver = Receiver()
+        queue = Coalescer(receiver, (), slots=2)
+        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
+        await receiver.sent(1)
+        answers.append(queue.submit(5, LATER))
+        held = queue._holding
+        answers.append(queue.submit(6, LATER))
+        await receiver.sent(2)
+        for batch in (0, 1):
+            receiver.let_go(batch)
+        await asyncio.gather(*answers)
+        return held.cancelled(), queue._holding
+
+    assert asyncio.run(run()) == (True, None)
+
+
+def test_coalescers_that_nobody_uses_are_forgotten():
+    async def run():
+        queues = Coalescers()
+        stuck = queues.of("stuck", lambda: Coalescer(Receiver(), ()))
+        waiting = [stuck.submit(item, LATER) for item in (1, 2)]
+        made = 0
+
+        def make():
+            nonlocal made
+            made += 1
+            return Coalescer(Receiver(), ())
+
+        for number in range(10_000):
+            queues.of(number, make)
+        kept = len(queues._all), queues.of("stuck", make) is stuck, queues.waiting
+        for answer in waiting:
+            answer.cancel()
+        return made, kept
+
+    made, (kept, is_same, waiting) = asyncio.run(run())
+    assert made == 10_000
+    assert kept <= 64
+    assert is_same
+    assert waiting == 2
