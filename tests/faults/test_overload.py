@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from own_gateway import own_gateway
@@ -39,22 +39,26 @@ def router(shoal):
     return found
 
 
-@pytest.fixture
-def hosts_stopped(served):
-    """Stop the hosts, so that what is let in stays in."""
-    hosts = [r for r in served.status().replicas if r.kind == "ShardHost"]
+@contextmanager
+def hosts_stopped(shoal):
+    """Stop the hosts while the block lasts, so that what is let in stays in."""
+    hosts = [r for r in shoal.status().replicas if r.kind == "ShardHost"]
     for host in hosts:
         os.kill(host.pid, signal.SIGSTOP)
-    yield
-    for host in hosts:
-        os.kill(host.pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        for host in hosts:
+            os.kill(host.pid, signal.SIGCONT)
 
 
 async def ask(client, rounds, outcomes):
     """Ask again and again, and count what comes of it."""
     for _ in range(rounds):
         try:
-            answer = await client.search("zebra", collections=["docs"], mode="lexical")
+            answer = await client.search(
+                "zebra", collections=["docs"], mode="lexical", deadline_s=60
+            )
         except Overloaded as error:
             outcomes["overloaded"] += 1
             outcomes["told when to come back"] += bool(error.retry_after_s)
@@ -63,22 +67,29 @@ async def ask(client, rounds, outcomes):
             outcomes["answered in full"] += answer.coverage == len(answer.hits) == 1
 
 
-async def flood(root, rounds):
+async def flood(shoal, rounds):
+    """Have all ask at once, and let nothing be answered before the rest was sent away."""
     outcomes = Counter()
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(AsyncShoalClient(root=root)) for _ in range(CALLERS)
+            await stack.enter_async_context(AsyncShoalClient(root=shoal.settings.root))
+            for _ in range(CALLERS)
         ]
-        asking = (clients[number % CALLERS] for number in range(REQUESTS))
-        await asyncio.gather(*(ask(client, rounds, outcomes) for client in asking))
+        with hosts_stopped(shoal):
+            asking = [
+                asyncio.create_task(ask(clients[number % CALLERS], rounds, outcomes))
+                for number in range(REQUESTS)
+            ]
+            sent_away = (REQUESTS - ROOM) * rounds
+            await asyncio.to_thread(until, lambda: outcomes["overloaded"] >= sent_away)
+        await asyncio.gather(*asking)
     return outcomes
 
 
 def test_ten_times_too_many_callers_are_answered_or_sent_away_and_memory_stays(served):
-    root = served.settings.root
-    first = asyncio.run(flood(root, rounds=1))
+    first = asyncio.run(flood(served, rounds=1))
     before = router(served)
-    second = asyncio.run(flood(root, rounds=2))
+    second = asyncio.run(flood(served, rounds=2))
     after = router(served)
     for outcomes, rounds in ((first, 1), (second, 2)):
         assert outcomes["answered"] + outcomes["overloaded"] == REQUESTS * rounds
@@ -89,9 +100,7 @@ def test_ten_times_too_many_callers_are_answered_or_sent_away_and_memory_stays(s
     assert served.search("zebra", collections=["docs"]).coverage == 1.0
 
 
-def test_what_waits_is_dropped_when_its_callers_leave_before_any_work_is_done(
-    served, hosts_stopped
-):
+def test_what_waits_is_dropped_when_its_callers_leave_before_any_work_is_done(served):
     async def leave():
         async with (
             AsyncShoalClient(root=served.settings.root) as one,
@@ -110,7 +119,8 @@ def test_what_waits_is_dropped_when_its_callers_leave_before_any_work_is_done(
             await asyncio.wait(asked)
 
     sent_before = router(served).detail["shard_queries"]
-    asyncio.run(leave())
-    until(lambda: not any(router(served).detail[key] for key in QUEUES))
+    with hosts_stopped(served):
+        asyncio.run(leave())
+        until(lambda: not any(router(served).detail[key] for key in QUEUES))
     sent = router(served).detail["shard_queries"] - sent_before
     assert sent < ROOM * SHARDS
