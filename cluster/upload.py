@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -18,18 +17,18 @@ from pydantic import ValidationError
 from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL, Fingerprint
 from actors.errors import InvalidRequest, ModelMismatch
-from actors.index.writing import chunk_block, copy_numbers
+from actors.index.writing import copy_numbers
 from actors.messages import Chunk, SegmentRef
 from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.embedding import Embed, OpenedModel
-from cluster.ingest.pipeline import publish_change, stored_files
+from cluster.ingest.pipeline import hand_made_block, publish_change, stored_files
 from cluster.jobs import SegmentWriter
 from cluster.protocol import IngestChunk, Vector
 
 _BLOCK_CHUNKS = 1000
 
-_chunk_block = ray.remote(chunk_block)
+_hand_made_block = ray.remote(hand_made_block)
 
 
 OpenModel = Callable[[Manifest | None], Awaitable[OpenedModel]]
@@ -140,9 +139,8 @@ class Upload:
     async def _flush(self, shard: int) -> None:
         taken = self._waiting.pop(shard)
         chunks = [chunk for chunk, _ in taken]
-        hashes = [_hashed(chunk.text) for chunk in chunks]
-        copies = copy_numbers(chunks, self._seen)
-        block = _chunk_block.remote(self._base.collection, chunks, hashes, copies)
+        copies = await asyncio.to_thread(copy_numbers, chunks, self._seen)
+        block = _hand_made_block.remote(self._base.collection, chunks, copies)
         if self._embed is not None:
             vectors = await self._embed(block)
         else:
@@ -193,11 +191,6 @@ def _parsed(line: str, number: int) -> IngestChunk:
         where = ".".join(map(str, first["loc"])) or "the line"
         message = f"line {number}: {where}: {first['msg']}"
         raise InvalidRequest(message) from error
-
-
-def _hashed(text: str) -> str:
-    """Return what stands for the hash of a file: there is none, so each text has its own."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _described(dimension: int | None) -> str:

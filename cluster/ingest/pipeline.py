@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -167,6 +168,12 @@ def halves(block: BlockOfFiles) -> tuple[BlockOfFiles, BlockOfFiles]:
     """Split a block's files, to find the one that its reader died of."""
     middle = len(block.files) // 2
     return replace(block, files=block.files[:middle]), replace(block, files=block.files[middle:])
+
+
+def hand_made_block(collection: str, chunks: Sequence[Chunk], copies: Sequence[int]) -> ChunkBlock:
+    """Tabulate chunks that a caller made; there is no file to hash, so each text is hashed."""
+    hashes = [hashlib.blake2b(c.text.encode(), digest_size=16).hexdigest() for c in chunks]
+    return chunk_block(collection, chunks, hashes, copies)
 
 
 def write_blocks(
