@@ -28,7 +28,13 @@ def shared_model(name: str) -> Path:
 def chunks(tokenizer_file: Path, number: int) -> list[str]:
     """Cut the standard library's source into texts of `WORD_PIECES`, the same each time."""
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:_FILES]
-    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    return pieces(
+        "".join(file.read_text(encoding="utf-8") for file in files), tokenizer_file, number
+    )
+
+
+def pieces(source: str, tokenizer_file: Path, number: int) -> list[str]:
+    """Cut source into texts of `WORD_PIECES`, and return the first of them."""
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()

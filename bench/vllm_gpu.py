@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 
 import numpy as np
 import ray
+from chunks import WORD_PIECES, pieces
 from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from report import MB, REPOSITORY, RESULTS, median, summary, write
-from tokenizers import Tokenizer
+from vllm_embed import MOST_TOKENS, Embed, alternated, calls_of, through
 
 from actors.embedder import Embedder, EmbedderConfig
 from actors.engines.base import ModelCard
@@ -43,14 +43,11 @@ _FOLDERS = ("actors", "cluster", "mcp_adapter", "tests", "bench")
 _THREADS = 2
 _PARAGRAPHS = 600
 _CHUNKS = 1024
-_WORD_PIECES = 195
-_MOST_TOKENS = 256
 _QUERIES = 100
 _BATCHES = (64, 256)
 _BALLAST = 8 << 20
 
 Matrix = NDArray[np.float32]
-Embed = Callable[[Sequence[str]], Matrix]
 
 
 def main() -> None:
@@ -113,8 +110,8 @@ def _replica(card: ModelCard, limit: int) -> ActorHandle[Any]:
 
 def _parity(engine: VllmEngine, replica: ActorHandle[Any], expected: Matrix) -> dict[str, Any]:
     texts = _paragraphs()
-    figures: dict[str, Any] = {"texts": len(texts), "tokens_at_most": _MOST_TOKENS}
-    sides = {"engine": lambda it: engine.embed(it, "document"), "actor": _through(replica)}
+    figures: dict[str, Any] = {"texts": len(texts), "tokens_at_most": MOST_TOKENS}
+    sides = {"engine": lambda it: engine.embed(it, "document"), "actor": through(replica)}
     for name, embed in sides.items():
         cosines = (embed(texts) * expected).sum(axis=1)
         figures[f"{name}_cosine"] = {
@@ -129,18 +126,18 @@ def _speed(
 ) -> dict[str, Any]:
     texts = _chunks(folder)
     sides: dict[str, Embed] = {
-        "bare": _bare(engine),
+        "bare": calls_of(engine._llm),
         "engine": lambda it: engine.embed(it, "document"),
-        "actor": _through(replica),
+        "actor": through(replica),
     }
     for embed in sides.values():
         embed(texts)
-    per_s = _alternated(sides, texts, rounds)
+    per_s = alternated(sides, texts, rounds)
     queries = [f"where is number {number} read from the file?" for number in range(_QUERIES)]
     waits = [1e3 * _timed(partial(engine.embed, [query], "query"))[1] for query in queries]
     return {
         "texts": len(texts),
-        "word_pieces": _WORD_PIECES,
+        "word_pieces": WORD_PIECES,
         "texts_per_s": {name: [round(r, 1) for r in rates] for name, rates in per_s.items()},
         "median_texts_per_s": {name: median(rates) for name, rates in per_s.items()},
         "engine_over_bare": _over(per_s["engine"], per_s["bare"]),
@@ -211,39 +208,6 @@ def _gpu_mb(process: int) -> int:
     return round((int(held[str(process)]) << 20) / MB)
 
 
-def _bare(engine: VllmEngine) -> Embed:
-    """Return vLLM's own call, on the model of the engine."""
-    llm: Any = engine._llm
-    truncation = {"truncation": True, "max_length": _MOST_TOKENS}
-
-    def embed(texts: Sequence[str]) -> Matrix:
-        answers = llm.embed(texts, use_tqdm=False, tokenization_kwargs=truncation)
-        return np.array([answer.outputs.embedding for answer in answers], dtype=np.float32)
-
-    return embed
-
-
-def _through(replica: ActorHandle[Any]) -> Embed:
-    def embed(texts: Sequence[str]) -> Matrix:
-        vectors: Matrix = ray.get(replica.embed.remote(texts, "document")).vectors
-        return vectors
-
-    return embed
-
-
-def _alternated(
-    sides: dict[str, Embed], texts: Sequence[str], rounds: int
-) -> dict[str, list[float]]:
-    """Return texts a second of each side, round by round; each round begins with another."""
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    names = list(sides)
-    for number in range(rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            rates[name].append(len(texts) / _timed(partial(sides[name], texts))[1])
-    return rates
-
-
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     started = time.perf_counter()
     result = work()
@@ -263,14 +227,7 @@ def _paragraphs() -> list[str]:
 
 
 def _chunks(folder: Path) -> list[str]:
-    """Cut this repository's source into chunks of so many word pieces."""
-    source = "\n".join(_sources())
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ends = [end for _, end in tokenizer.encode(source, add_special_tokens=False).offsets]
-    cuts = [0, *ends[_WORD_PIECES - 1 :: _WORD_PIECES]]
-    return [source[a:b] for a, b in pairwise(cuts)][:_CHUNKS]
+    return pieces("\n".join(_sources()), folder / "tokenizer.json", _CHUNKS)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Far more callers than can be served: the rest is sent away in time, and nothing grows."""
 
 import asyncio
-import os
-import signal
 from collections import Counter
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 from own_gateway import own_gateway
+from stopping import stopped
 from waiting import until
 
 from actors.errors import Overloaded
@@ -39,17 +38,9 @@ def router(shoal):
     return found
 
 
-@contextmanager
 def hosts_stopped(shoal):
-    """Stop the hosts while the block lasts, so that what is let in stays in."""
-    hosts = [r for r in shoal.status().replicas if r.kind == "ShardHost"]
-    for host in hosts:
-        os.kill(host.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for host in hosts:
-            os.kill(host.pid, signal.SIGCONT)
+    """Stop the hosts while a block lasts, so that what is let in stays in."""
+    return stopped(*(r for r in shoal.status().replicas if r.kind == "ShardHost"))
 
 
 async def ask(client, rounds, outcomes):

@@ -1,11 +1,8 @@
 """A host that hangs: while another serves its shards, nobody waits for it."""
 
-import os
-import signal
-from contextlib import contextmanager
-
 import pytest
 from own_gateway import own_gateway
+from stopping import stopped
 from waiting import until
 
 from actors.errors import IncompleteCoverage
@@ -18,18 +15,6 @@ def replicas(shoal, kind):
 def counts(shoal):
     (router,) = replicas(shoal, "Router")
     return router.detail
-
-
-@contextmanager
-def stopped(*actors):
-    """Stop processes while the block lasts: calls to them hang, and nothing tells of it."""
-    for actor in actors:
-        os.kill(actor.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for actor in actors:
-            os.kill(actor.pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,15 @@ class Receiver:
         self._gates[batch].set()
 
 
+async def with_four_under_way():
+    """Return a receiver that has a batch of four, its queue of two slots, and their answers."""
+    receiver = Receiver()
+    queue = Coalescer(receiver, (), slots=2)
+    answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
+    await receiver.sent(1)
+    return receiver, queue, answers
+
+
 def test_what_comes_while_nothing_is_under_way_is_sent_at_once():
     async def run():
         receiver = Receiver()
@@ -60,10 +69,7 @@ def test_what_comes_while_all_slots_are_taken_goes_together_when_one_is_free():
 
 def test_a_free_slot_waits_for_its_share_of_what_is_under_way():
     async def run():
-        receiver = Receiver()
-        queue = Coalescer(receiver, (), slots=2)
-        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
-        await receiver.sent(1)
+        receiver, queue, answers = await with_four_under_way()
         answers.append(queue.submit(5, LATER))
         await asyncio.sleep(0)
         alone = len(receiver.batches)
@@ -79,10 +85,7 @@ def test_a_free_slot_waits_for_its_share_of_what_is_under_way():
 
 def test_no_company_is_waited_for_long_or_longer_than_anything_is_under_way():
     async def run():
-        receiver = Receiver()
-        queue = Coalescer(receiver, (), slots=2)
-        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
-        await receiver.sent(1)
+        receiver, queue, answers = await with_four_under_way()
         answers.append(queue.submit(5, LATER))
         await receiver.sent(2)  # though nothing came back, and nobody else came
         answers.append(queue.submit(6, LATER))
@@ -264,10 +267,7 @@ def test_slots_that_are_added_are_used_at_once():
 
 def test_the_wait_of_one_that_was_held_does_not_shorten_the_next_ones():
     async def run():
-        receiver = Receiver()
-        queue = Coalescer(receiver, (), slots=2)
-        answers = [queue.submit(item, LATER) for item in (1, 2, 3, 4)]
-        await receiver.sent(1)
+        receiver, queue, answers = await with_four_under_way()
         answers.append(queue.submit(5, LATER))
         held = queue._holding
         answers.append(queue.submit(6, LATER))
