@@ -33,7 +33,7 @@ _PAUSE_S = 0.05
 """Between two looks at an actor that restarts."""
 _LOOK_S = 0.5
 """For one candidate to be back, before the next is asked."""
-_TELL_S = 0.2
+_TELL_S = 1.0
 """To find an actor that is told something in passing."""
 _MOST_DEATHS = 3
 """Of one candidate over one request: what kills a replica again and again is not tried for ever."""

@@ -10,7 +10,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -37,6 +37,8 @@ MAX_TEXT_CHARS = 2_000_000
 _LEAST_BATCH_TOKENS = 64
 _RESERVE_BYTES = 4 << 20
 """Let go of where memory ran out, to have some for saying so. Never touched, so it costs none."""
+_TOLD_S = 2.0
+"""For the steward to be told of a phase: milliseconds, unless it is being replaced."""
 _SPARE_THREADS = 4
 """Beside those that compute: one that loads or unloads, some that wait for their turn."""
 
@@ -175,13 +177,14 @@ class Embedder:
         return engine
 
     def _telling(self, on_progress: OnProgress) -> OnProgress:
-        """Have the steward told of each new phase."""
+        """Have the steward told of each new phase before it begins: it may hold the interpreter."""
 
         def told(phase: str, done: int, total: int) -> None:
             is_new = phase != self._model.progress.phase
             on_progress(phase, done, total)
             if is_new and self._loop is not None:
-                asyncio.run_coroutine_threadsafe(self._tell_steward(), self._loop)
+                sent = asyncio.run_coroutine_threadsafe(self._tell_steward(), self._loop)
+                wait([sent], _TOLD_S)
 
         return told
 

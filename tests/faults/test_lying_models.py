@@ -1,5 +1,6 @@
 """A model that takes more memory than it says is stopped at its limit, and only that."""
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -90,11 +91,18 @@ def test_sixty_four_first_callers_share_one_load(cluster, tmp_path):
 
 def test_its_load_is_told_of_while_it_cannot_answer(cluster, tmp_path):
     model = liar(tmp_path, "load-hold")
+    pipe = tmp_path / "proceed"
+    os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as caller:
         waiting = caller.submit(ask, cluster.settings.root, model)
-        until(
-            lambda: told_by_the_steward(cluster, model) == ("loading", "reading a tokenizer", 0.5)
-        )
+        try:
+            until(
+                lambda: (
+                    told_by_the_steward(cluster, model) == ("loading", "reading a tokenizer", 0.5)
+                )
+            )
+        finally:
+            os.close(os.open(pipe, os.O_RDWR))  # as a writer, and without waiting for a reader
         assert waiting.result() == 2
     assert replica_of(cluster, model).detail["state"] == "ready"
 

@@ -1,9 +1,10 @@
 """An engine that says it needs next to nothing, and then does what its model's file is named after.
 
 A file `load-arrays` takes memory by arrays while it loads, `embed-objects` by objects when it
-embeds a text that says "boom"; `load-hold` lets nothing else in its process run; `load-wait` and
-`embed-wait` wait until a file `proceed` lies beside it. Each load writes a line into `loads` beside
-it, each call that embeds one into `embedded`.
+embeds a text that says "boom"; `load-hold` lets nothing else in its process run until somebody
+opens the pipe `proceed` beside it for writing; `load-wait` and `embed-wait` wait for a file
+`proceed`. Each load writes a line into `loads` beside it, each call that embeds one into
+`embedded`.
 """
 
 import ctypes
@@ -23,7 +24,6 @@ MOST_BYTES = 1200 << 20
 """Where nothing stops it: three times the limits of the tests."""
 PIECE = 8 << 20
 GIVE_UP_S = 60
-HOLD_S = 4
 ALLOCATE = f"""
 import time
 held = [b"x" * {PIECE} for _ in range({MOST_BYTES // 4 // PIECE})]
@@ -60,8 +60,8 @@ class Lying:
             wait_for(path.parent / "proceed")
         if path.name == "load-hold":
             on_progress("reading a tokenizer", 1, 2)
-            time.sleep(0.1)
-            ctypes.PyDLL(None).sleep(HOLD_S)  # a PyDLL's functions keep the interpreter's lock
+            pipe = os.fsencode(path.parent / "proceed")
+            ctypes.PyDLL(None).open(pipe, os.O_RDONLY)  # PyDLL's calls keep the interpreter's lock
 
     def embed(self, texts, kind):
         if self._when == "embed" and "boom" in texts:
