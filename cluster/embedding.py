@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.asking import first_answer
 from actors.engines.base import Fingerprint
@@ -16,6 +16,7 @@ from actors.errors import MemoryLimitExceeded, ShoalError
 from actors.messages import POOL_LEASE_S, Pool
 from actors.routing.place import in_turn
 
+_T = TypeVar("_T")
 Embed = Callable[[Any], Awaitable[Any]]
 """Block reference → reference of its vectors, once they are there."""
 
@@ -59,15 +60,7 @@ class BlockEmbedder:
             MemoryLimitExceeded: For two minutes there was no memory for it.
             ReplicaLost: Every replica died over it.
         """
-        give_up = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                return await self._ask(block)
-            except MemoryLimitExceeded as error:
-                pause_s = error.retry_after_s or _PAUSE_S
-                if time.monotonic() + pause_s > give_up:
-                    raise
-                await asyncio.sleep(pause_s)
+        return await patiently(lambda: self._ask(block))
 
     async def _ask(self, block: Any) -> Any:  # noqa: ANN401
         vectors = None
@@ -89,3 +82,16 @@ class BlockEmbedder:
             with contextlib.suppress(ShoalError):
                 self._pool = await self._get_pool()
         return self._pool
+
+
+async def patiently(embed: Callable[[], Awaitable[_T]]) -> _T:
+    """Return what `embed` returns, asked again for two minutes while there is no memory for it."""
+    give_up = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await embed()
+        except MemoryLimitExceeded as error:
+            pause_s = error.retry_after_s or _PAUSE_S
+            if time.monotonic() + pause_s > give_up:
+                raise
+            await asyncio.sleep(pause_s)

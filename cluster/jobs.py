@@ -6,10 +6,9 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,24 +17,20 @@ from ray.exceptions import WorkerCrashedError
 from actors.asking import unwrapped
 from actors.catalog import Manifest
 from actors.engines.base import OnProgress
-from actors.errors import InvalidRequest
 from actors.messages import JobState, JobStatus, SegmentRef
 from actors.storage import Storage
+from cluster.change import Change
 from cluster.embedding import OpenedModel
 from cluster.ingest.pipeline import (
     SEGMENT_ROWS,
     BlockOfFiles,
     BlockSummary,
-    StoredFile,
-    blocks_of_files,
     halves,
-    in_scope,
-    publish_change,
     read_block,
-    stored_files,
     write_blocks,
 )
-from cluster.ingest.walk import FoundFile, WalkLimits, walk
+from cluster.ingest.sources import find_files
+from cluster.ingest.walk import WalkLimits
 from cluster.naming import Target
 
 _log = logging.getLogger("shoal.jobs")
@@ -65,11 +60,16 @@ class SegmentWriter:
     Args:
         storage: The root.
         collection: Where the segments go.
+
+    Attributes:
+        drafts: The folder that names full segments until they are published; "" for none. What is
+            left over at the end is written when all but the publication is done, and is not named.
     """
 
     def __init__(self, storage: Storage, collection: str) -> None:
         self._storage = storage
         self._collection = collection
+        self.drafts = ""
         self._waiting: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
         self._rows: Counter[int] = Counter()
         self._writes: list[tuple[int, Any]] = []
@@ -79,7 +79,7 @@ class SegmentWriter:
         self._waiting[shard].append((block, vectors))
         self._rows[shard] += rows
         if self._rows[shard] >= SEGMENT_ROWS:
-            self._write(shard)
+            self._write(shard, self.drafts)
 
     async def finish(self) -> dict[int, list[SegmentRef]]:
         """Write what waits and return the new segments of each shard, in order."""
@@ -90,10 +90,12 @@ class SegmentWriter:
             written[shard].append(await unwrapped(reference))
         return written
 
-    def _write(self, shard: int) -> None:
+    def _write(self, shard: int, drafts: str = "") -> None:
         blocks, vectors = zip(*self._waiting.pop(shard), strict=True)
         self._rows[shard] = 0
-        call = _write_blocks.remote(self._storage.root, self._collection, *blocks, *vectors)
+        call = _write_blocks.remote(
+            self._storage.root, self._collection, shard, drafts, *blocks, *vectors
+        )
         self._writes.append((shard, call))
 
 
@@ -135,29 +137,28 @@ class IndexJob:
         self._started = time.perf_counter()
         self._writer = SegmentWriter(storage, target.collection)
         self._skipped: Counter[str] = Counter()
-        self._alive: set[str] = set()
-        self._changed: set[str] = set()
         self.status = JobStatus(job_id, target.collection)
 
     async def run(self) -> JobStatus:
         """Do the job and publish; on any error the collection stays as it was."""
         await self.open()
         self._tell(phase="looking for files")
-        files, stored = await asyncio.gather(
-            asyncio.to_thread(self._walk),
-            asyncio.to_thread(stored_files, self._storage, self._base),
+        limits = WalkLimits(self._max_file_bytes)
+        found, self._change = await asyncio.gather(
+            asyncio.to_thread(find_files, self._target.root, self._target.scopes, limits),
+            asyncio.to_thread(Change, self._storage, self._target, self._base),
         )
-        self._tell(phase="reading and embedding", files_total=len(files))
-        blocks = blocks_of_files(self._base, self._target.root, files, stored, self._max_file_bytes)
+        self._writer.drafts = self._change.drafts.folder
+        self._skipped.update(found.skipped)
+        self._tell(phase="reading and embedding", files_total=len(found.files))
+        blocks = await asyncio.to_thread(self._change.blocks, found.files, self._max_file_bytes)
         await _windowed(self._block(block) for block in blocks)
-        gone = self._gone(stored)
-        self._refuse_to_empty(stored, gone)
-        manifest = await self._publish(gone)
+        manifest = await self._publish()
         return self._tell(
             phase="done",
             state=JobState.DONE,
             generation=manifest.generation,
-            files_removed=sum(path not in self._changed for path in gone),
+            files_removed=self._change.removed,
         )
 
     async def open(self) -> None:
@@ -170,16 +171,7 @@ class IndexJob:
         self.embedders = opened.model.embedders
 
     def _tell_progress(self, phase: str, done: int, total: int) -> None:
-        self.status = replace(self.status, phase=_in_words(phase, done, total))
-
-    def _walk(self) -> list[FoundFile]:
-        limits = WalkLimits(self._max_file_bytes)
-        found: dict[str, FoundFile] = {}
-        for scope in self._target.scopes:
-            walked = walk(Path(self._target.root), Path(scope) if scope else None, limits)
-            found.update((file.path, file) for file in walked.files)
-            self._skipped.update(walked.skipped)
-        return list(found.values())
+        self.status = replace(self.status, phase=in_words(phase, done, total))
 
     async def _block(self, block: BlockOfFiles) -> None:
         summary_ref, chunks = _read_block.remote(block)
@@ -191,9 +183,8 @@ class IndexJob:
         if summary.chunks:
             vectors = await self._embed(chunks)
             self._writer.add(block.shard, chunks, vectors, summary.chunks)
+        self._change.take(summary)
         self._skipped.update(summary.skipped)
-        self._alive.update(summary.unchanged, summary.changed)
-        self._changed.update(summary.changed)
         now = self.status
         self._tell(
             files_done=now.files_done + len(block.files),
@@ -212,40 +203,21 @@ class IndexJob:
         self._skipped["cannot be parsed"] += 1
         self._tell(files_done=self.status.files_done + 1)
 
-    def _gone(self, stored: dict[str, StoredFile]) -> dict[str, StoredFile]:
-        """Return the stored files whose chunks no longer hold."""
-        return {
-            path: file
-            for path, file in stored.items()
-            if path in self._changed
-            or (path not in self._alive and in_scope(path, self._target.scopes))
-        }
-
-    def _refuse_to_empty(self, stored: dict[str, StoredFile], gone: dict[str, StoredFile]) -> None:
-        if self._changed or len(gone) < len(stored):
-            return
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self._skipped.items())
-        way_out = (
-            f"`shoal delete {self._target.collection}` empties the collection"
-            if stored
-            else "check the path and its ignore rules"
-        )
-        message = (
-            f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
-        )
-        raise InvalidRequest(message)
-
-    async def _publish(self, gone: dict[str, StoredFile]) -> Manifest:
-        if not gone and not self._changed:
-            return self._base
+    async def _publish(self) -> Manifest:
         self._tell(phase="writing")
         written = await self._writer.finish()
         self._tell(phase="publishing")
-        published = await asyncio.to_thread(
-            publish_change, self._storage, self._base, gone, written, self.status.id
-        )
-        await self._announce()
+        published = await asyncio.to_thread(self._publish_all, written)
+        if published != self._base:
+            await self._announce()
         return published
+
+    def _publish_all(self, written: Mapping[int, Sequence[SegmentRef]]) -> Manifest:
+        """Publish what was written, and what earlier tries had written of the same."""
+        shards: defaultdict[int, list[SegmentRef]] = defaultdict(list)
+        for number, refs in (*self._change.usable().items(), *written.items()):
+            shards[number] += refs
+        return self._change.publish(shards, self.status.id, self._skipped)
 
     def _tell(self, **changes: Any) -> JobStatus:  # noqa: ANN401 - fields of JobStatus
         seconds = time.perf_counter() - self._started
@@ -255,7 +227,8 @@ class IndexJob:
         return self.status
 
 
-def _in_words(phase: str, done: int, total: int) -> str:
+def in_words(phase: str, done: int, total: int) -> str:
+    """Return a phase with how far it is, in bytes, where somebody knows."""
     return f"{phase} ({done / 1e6:.0f} of {total / 1e6:.0f} MB)" if total else phase
 
 

@@ -51,11 +51,21 @@ class ChunkBlock:
     table: pa.Table
     terms: TermBlock
 
+    @classmethod
+    def of(cls, table: pa.Table) -> ChunkBlock:
+        """Count the terms of a table's chunks."""
+        return cls(table, count_terms(texts_of(table)))
+
     @property
     def texts(self) -> list[str]:
         """What is embedded, one text per chunk."""
-        columns = (self.table[name].to_pylist() for name in ("path", "symbol", "text"))
-        return [searchable_text(*row) for row in zip(*columns, strict=True)]
+        return texts_of(self.table)
+
+
+def texts_of(table: pa.Table) -> list[str]:
+    """Return what both sides index of a table of chunks, one text each."""
+    columns = (table[name].to_pylist() for name in ("path", "symbol", "text"))
+    return [searchable_text(*row) for row in zip(*columns, strict=True)]
 
 
 def searchable_text(path: str, symbol: str, text: str) -> str:
@@ -69,7 +79,17 @@ def chunk_block(
     content_hashes: Sequence[str],
     copies: Sequence[int] | None = None,
 ) -> ChunkBlock:
-    """Number, tokenise and tabulate chunks.
+    """Number, tokenise and tabulate chunks; for the arguments see `chunk_table`."""
+    return ChunkBlock.of(chunk_table(collection, chunks, content_hashes, copies))
+
+
+def chunk_table(
+    collection: str,
+    chunks: Sequence[Chunk],
+    content_hashes: Sequence[str],
+    copies: Sequence[int] | None = None,
+) -> pa.Table:
+    """Number and tabulate chunks, one row each.
 
     Args:
         collection: Where they go.
@@ -77,13 +97,12 @@ def chunk_block(
         content_hashes: Those of their files.
         copies: Their copy numbers; needed where a file's chunks lie in several blocks.
     """
-    texts = [searchable_text(c.path, c.symbol, c.text) for c in chunks]
     columns = {
         "id": chunk_ids(collection, chunks, copies),
         "content_hash": list(content_hashes),
         **{name: [getattr(c, name) for c in chunks] for name in Chunk.__slots__},
     }
-    return ChunkBlock(pa.table(columns, schema=_SCHEMA), count_terms(texts))
+    return pa.table(columns, schema=_SCHEMA)
 
 
 def chunk_ids(

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.catalog import Catalog, Manifest
+from actors.drafts import Drafted, record_draft
 from actors.errors import Conflict
 from actors.index.merging import merged_since
 from actors.index.segment import read_files, read_tombstones
-from actors.index.writing import ChunkBlock, bury, chunk_block, write_segment
+from actors.index.writing import ChunkBlock, bury, chunk_block, chunk_table, write_segment
 from actors.memory import data_limit, give_back
 from actors.messages import Chunk, SegmentRef
 from actors.priority import step_back
@@ -60,7 +62,7 @@ class BlockOfFiles:
         root: The folder their paths are relative to.
         shard: Their shard.
         files: The files.
-        known: Path → content hash of those that the collection holds already.
+        known: Path → content hashes under which its chunks are there already.
         max_file_bytes: Larger files are skipped.
     """
 
@@ -68,7 +70,7 @@ class BlockOfFiles:
     root: str
     shard: int
     files: tuple[FoundFile, ...]
-    known: Mapping[str, str]
+    known: Mapping[str, frozenset[str]]
     max_file_bytes: int
 
 
@@ -78,15 +80,15 @@ class BlockSummary:
 
     Attributes:
         chunks: Chunks cut from new and changed files.
-        unchanged: Paths whose content the collection holds already.
-        changed: Paths whose chunks are new.
+        unchanged: Path → content hash of files whose chunks are there already.
+        changed: Path → content hash of files whose chunks are new.
         skipped: Reason → files left out.
     """
 
     chunks: int
-    unchanged: tuple[str, ...]
-    changed: tuple[str, ...]
-    skipped: dict[str, int]
+    unchanged: Mapping[str, str]
+    changed: Mapping[str, str]
+    skipped: Mapping[str, int]
 
 
 def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
@@ -94,35 +96,49 @@ def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
     hashes: dict[str, str] = {}
     extents: defaultdict[str, list[Extent]] = defaultdict(list)
     for ref in manifest.segments:
-        dead = np.zeros(ref.rows, np.bool_)
-        dead[read_tombstones(storage, manifest.collection, ref).rows] = True
-        files = read_files(storage, manifest.collection, ref.id)
-        columns = (
-            files[name].to_pylist() for name in ("path", "content_hash", "first_row", "rows")
-        )
-        for path, content_hash, first_row, rows in zip(*columns, strict=True):
-            if not dead[first_row]:
-                hashes[path] = content_hash
-                extents[path].append(Extent(ref.id, first_row, rows))
+        for path, content_hash, extent in living_files(storage, manifest.collection, ref):
+            hashes[path] = content_hash
+            extents[path].append(extent)
     return {path: StoredFile(hashes[path], tuple(found)) for path, found in extents.items()}
+
+
+def living_files(
+    storage: Storage, collection: str, ref: SegmentRef
+) -> Iterator[tuple[str, str, Extent]]:
+    """Yield path, content hash and place of every living file of a segment."""
+    dead = np.zeros(ref.rows, np.bool_)
+    dead[read_tombstones(storage, collection, ref).rows] = True
+    files = read_files(storage, collection, ref.id)
+    columns = (files[name].to_pylist() for name in ("path", "content_hash", "first_row", "rows"))
+    for path, content_hash, first_row, rows in zip(*columns, strict=True):
+        if not dead[first_row]:
+            yield path, content_hash, Extent(ref.id, first_row, rows)
 
 
 def blocks_of_files(
     base: Manifest,
     root: str,
     files: Iterable[FoundFile],
-    stored: Mapping[str, StoredFile],
+    known: Mapping[str, frozenset[str]],
     max_file_bytes: int,
 ) -> Iterator[BlockOfFiles]:
-    """Group files by shard into blocks of bounded size, in the order they are found."""
+    """Group files by shard into blocks of bounded size, in the order they are found.
+
+    Args:
+        base: The generation that is built on.
+        root: The folder their paths are relative to.
+        files: The files.
+        known: Path → content hashes under which its chunks are there already.
+        max_file_bytes: Larger files are skipped.
+    """
     waiting: defaultdict[int, list[FoundFile]] = defaultdict(list)
     sizes: Counter[int] = Counter()
 
     def block(shard: int) -> BlockOfFiles:
         taken = tuple(waiting.pop(shard))
         sizes[shard] = 0
-        known = {f.path: stored[f.path].content_hash for f in taken if f.path in stored}
-        return BlockOfFiles(base.collection, root, shard, taken, known, max_file_bytes)
+        theirs = {f.path: known[f.path] for f in taken if f.path in known}
+        return BlockOfFiles(base.collection, root, shard, taken, theirs, max_file_bytes)
 
     for file in files:
         shard = shard_of(file.path, len(base.shards))
@@ -134,34 +150,40 @@ def blocks_of_files(
 
 
 def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
-    """Read a block's files and cut those that are new or changed into chunks.
+    """Read a block's files, and cut those that are new or changed into chunks; see `cut_block`."""
+    summary, table = cut_block(block)
+    return summary, ChunkBlock.of(table)
+
+
+def cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
+    """Read a block's files, and cut those that are new or changed into rows of a table.
 
     The parser's memory can explode on crafted text and nothing inside it can be told to stop, so
     the process is capped meanwhile: it dies in place of the machine.
     """
     step_back()
     with data_limit(READ_HEADROOM_BYTES):
-        return _read_block(block)
+        return _cut_block(block)
 
 
-def _read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
+def _cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
     chunks: list[Chunk] = []
     hashes: list[str] = []
-    unchanged, changed = [], []
+    unchanged, changed = {}, {}
     skipped: Counter[str] = Counter()
     for found in block.files:
         file = read_text(Path(block.root), found, block.max_file_bytes)
         if isinstance(file, Skip):
             skipped[file.reason] += 1
-        elif block.known.get(file.path) == file.content_hash:
-            unchanged.append(file.path)
+        elif file.content_hash in block.known.get(file.path, ()):
+            unchanged[file.path] = file.content_hash
         else:
             cut = chunk(file.path, file.text, file.language)
             chunks += cut
             hashes += [file.content_hash] * len(cut)
-            changed.append(file.path)
-    summary = BlockSummary(len(chunks), tuple(unchanged), tuple(changed), dict(skipped))
-    return summary, chunk_block(block.collection, chunks, hashes)
+            changed[file.path] = file.content_hash
+    summary = BlockSummary(len(chunks), unchanged, changed, dict(skipped))
+    return summary, chunk_table(block.collection, chunks, hashes)
 
 
 def halves(block: BlockOfFiles) -> tuple[BlockOfFiles, BlockOfFiles]:
@@ -177,16 +199,31 @@ def hand_made_block(collection: str, chunks: Sequence[Chunk], copies: Sequence[i
 
 
 def write_blocks(
-    root: str, collection: str, *parts: ChunkBlock | NDArray[np.float32]
+    root: str,
+    collection: str,
+    shard: int,
+    drafts: str,
+    *parts: ChunkBlock | NDArray[np.float32],
 ) -> SegmentRef:
     """Write a segment from blocks followed by their vectors, as many of these as of those.
 
     They come as separate arguments because Ray fetches only top-level arguments itself.
+
+    Args:
+        root: The storage root.
+        collection: Where the segment goes.
+        shard: Its shard.
+        drafts: The folder that is to name it until it is published; "" for none.
+        parts: Blocks, then vectors.
     """
     step_back()
     half = len(parts) // 2
+    storage = Storage(root)
     try:
-        return write_segment(Storage(root), collection, parts[:half], parts[half:])  # type: ignore[arg-type]
+        written = write_segment(storage, collection, parts[:half], parts[half:])  # type: ignore[arg-type]
+        if drafts:
+            record_draft(storage, drafts, Drafted(shard, written))
+        return written
     finally:
         give_back()
 
@@ -216,10 +253,20 @@ def publish_change(
     gone: Mapping[str, StoredFile],
     written: Mapping[int, Sequence[SegmentRef]],
     writer: str,
+    rebuilds: bool = False,
 ) -> Manifest:
     """Publish new segments in place of files that are `gone`, by path.
 
     Where merges came after `base`, it builds on these: they only moved what `base` holds.
+
+    Args:
+        storage: The root.
+        base: The generation that is built on.
+        gone: The files of it whose chunks no longer hold.
+        written: The new segments of each shard.
+        writer: Names the job.
+        rebuilds: The base is empty and takes the place of the generation of its number: what
+            merges did to that one does not matter.
 
     Raises:
         Conflict: Another writer changed the collection after `base`.
@@ -233,6 +280,9 @@ def publish_change(
             merged = merged_since(catalog, base)
             if merged is None:
                 raise
+            if rebuilds:
+                base = replace(base, generation=merged.generation)
+                continue
             base, stored = merged, stored_files(storage, merged)
             gone = {path: stored[path] for path in gone}
 

@@ -1,0 +1,173 @@
+"""What a job finds out about the files of a collection, and the generation that follows from it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+
+from actors.catalog import Manifest
+from actors.drafts import Drafted, Drafts
+from actors.errors import InvalidRequest
+from actors.messages import SegmentRef
+from actors.storage import Storage
+from cluster.ingest.pipeline import (
+    BlockOfFiles,
+    BlockSummary,
+    Extent,
+    StoredFile,
+    blocks_of_files,
+    bury_files,
+    following,
+    in_scope,
+    living_files,
+    publish_change,
+    stored_files,
+)
+from cluster.ingest.walk import FoundFile
+from cluster.naming import Target
+
+_Shards = Mapping[int, Sequence[SegmentRef]]
+
+
+def drafts_of(storage: Storage, target: Target, base: Manifest) -> Drafts:
+    """Return what earlier tries at this very work have written: same files, model and chunks."""
+    return Drafts(
+        storage,
+        target.collection,
+        target.root,
+        *target.scopes,
+        base.model,
+        len(base.shards),
+        version("shoal"),
+    )
+
+
+class Change:
+    """Compares what was read with what a generation and earlier tries hold.
+
+    Blocks for storage where it is made, and in `publish`.
+
+    Args:
+        storage: The root.
+        target: What is indexed.
+        base: The generation that is built on.
+        rebuilds: The base stands for an empty one that replaces another; see `publish_change`.
+
+    Attributes:
+        base: The generation that is built on.
+        drafts: What tries at this work have written.
+        found: Path → content hash of all files that were read.
+    """
+
+    def __init__(
+        self, storage: Storage, target: Target, base: Manifest, rebuilds: bool = False
+    ) -> None:
+        self._storage = storage
+        self._target = target
+        self._rebuilds = rebuilds
+        self.base = base
+        self.drafts = drafts_of(storage, target, base)
+        self.found: dict[str, str] = {}
+        self._earlier = self.drafts.all()
+        self._stored = stored_files(storage, base)
+
+    def blocks(self, files: Iterable[FoundFile], max_file_bytes: int) -> Iterator[BlockOfFiles]:
+        """Group files into blocks that tell which contents need not be embedded again."""
+        known = {path: {file.content_hash} for path, file in self._stored.items()}
+        for drafted in self._earlier:
+            for path, content_hash, _ in self._files_of(drafted.segment):
+                known.setdefault(path, set()).add(content_hash)
+        hashes = {path: frozenset(some) for path, some in known.items()}
+        return blocks_of_files(self.base, self._target.root, files, hashes, max_file_bytes)
+
+    def take(self, summary: BlockSummary) -> None:
+        """Take what became of a block's files."""
+        self.found.update(summary.unchanged)
+        self.found.update(summary.changed)
+
+    @property
+    def removed(self) -> int:
+        """How many of the collection's files are there no more."""
+        return sum(path not in self.found for path in self._gone())
+
+    def usable(self, drafts: Iterable[Drafted] | None = None) -> dict[int, list[SegmentRef]]:
+        """Return the segments of each shard among some drafts, what is stale in them buried.
+
+        Of a file that the base or several of them hold, one copy is kept.
+
+        Args:
+            drafts: The drafts; None for those of earlier tries.
+        """
+        kept: defaultdict[int, list[SegmentRef]] = defaultdict(list)
+        taken = {p for p, file in self._stored.items() if self.found.get(p) == file.content_hash}
+        for drafted in self._earlier if drafts is None else drafts:
+            stale, mine = [], set()
+            for path, content_hash, extent in self._files_of(drafted.segment):
+                if self.found.get(path) == content_hash and path not in taken:
+                    mine.add(path)
+                else:
+                    stale.append(StoredFile(content_hash, (extent,)))
+            taken |= mine
+            buried = self._buried(drafted.segment, stale)
+            if buried is not None:
+                kept[drafted.shard].append(buried)
+        return kept
+
+    def following(self, written: _Shards) -> Manifest:
+        """Return what would be published, as far as the hosts have to know: its new segments."""
+        return following(self.base, {}, written)
+
+    def publish(self, written: _Shards, writer: str, skipped: Mapping[str, int]) -> Manifest:
+        """Publish new segments in place of what is gone; where nothing changed, return the base.
+
+        Args:
+            written: The new segments of each shard.
+            writer: Names the job.
+            skipped: Reason → files left out.
+
+        Raises:
+            InvalidRequest: The collection would be empty.
+            Conflict: Another writer changed it after `base`.
+        """
+        gone = self._gone()
+        self._refuse_to_empty(gone, skipped)
+        if not gone and not any(written.values()) and not self._rebuilds:
+            return self.base
+        published = publish_change(self._storage, self.base, gone, written, writer, self._rebuilds)
+        self.drafts.clear()
+        return published
+
+    def _files_of(self, ref: SegmentRef) -> Iterator[tuple[str, str, Extent]]:
+        return living_files(self._storage, self._target.collection, ref)
+
+    def _buried(self, ref: SegmentRef, stale: Sequence[StoredFile]) -> SegmentRef | None:
+        """Return the segment without some files, or None where nothing is left of it."""
+        if not stale:
+            return ref
+        alone = replace(self.base, shards=((ref,),))
+        return bury_files(self._storage, alone, stale)[ref.id]
+
+    def _gone(self) -> dict[str, StoredFile]:
+        """Return the stored files whose chunks no longer hold, by path."""
+        found, scopes = self.found, self._target.scopes
+        return {
+            path: file
+            for path, file in self._stored.items()
+            if found.get(path) != file.content_hash and (path in found or in_scope(path, scopes))
+        }
+
+    def _refuse_to_empty(self, gone: Mapping[str, StoredFile], skipped: Mapping[str, int]) -> None:
+        if self.found or len(gone) < len(self._stored):
+            return
+        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+        way_out = (
+            f"`shoal delete {self._target.collection}` empties the collection"
+            if self._stored
+            else "check the path and its ignore rules"
+        )
+        message = (
+            f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
+        )
+        raise InvalidRequest(message)

@@ -1,0 +1,29 @@
+"""Where indexed files come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.ingest.walk import FoundFile, WalkLimits, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files below a root, and how many entries were left out, by reason."""
+
+    files: tuple[FoundFile, ...]
+    skipped: Counter[str]
+
+
+def find_files(root: str, scopes: Sequence[str], limits: WalkLimits) -> Found:
+    """Return the files of some folders and files below a root, each once."""
+    files: dict[str, FoundFile] = {}
+    skipped: Counter[str] = Counter()
+    for scope in scopes:
+        walked = walk(Path(root), Path(scope) if scope else None, limits)
+        files.update((file.path, file) for file in walked.files)
+        skipped.update(walked.skipped)
+    return Found(tuple(files.values()), skipped)
