@@ -47,6 +47,8 @@ _WARM_S = 5.0
 """A publication waits so long for hosts to open it; what takes longer is served as it opens."""
 _WARM_NEW_S = 15.0
 """A host that is added opens all its shards before it is asked for any, within reason."""
+_WARM_WHOLE_S = 60.0
+"""So long a batch job waits for hosts to open what it made: nothing is served by it yet."""
 _GRACE_S = 3.0
 """Before what is taken out ends: gateways ask for the routers every second, and answers under way
 come within a fraction of that; what takes longer is asked again elsewhere."""
@@ -159,6 +161,11 @@ class Steward:
         self._warmed = {m.collection: m.generation for m in newest}
         self._fleet.refresh()
         self.retire()
+
+    def warm(self, manifest: Manifest) -> None:
+        """Have hosts open what is about to be published; what takes longer is opened when asked."""
+        shards = shards_by_host([manifest], topology_of(self._scale))
+        self._fleet.warm(shards, _WARM_WHOLE_S)
 
     def pool(self, model: str, fingerprint: str = "") -> Pool:
         """Return the pool of a model, made where there is none; see `Pools.get`."""

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -19,6 +19,10 @@ from actors.errors import InvalidRequest, ShoalError
 from cluster import model_commands
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
+
+if TYPE_CHECKING:
+    from cluster.client import ShoalClient
+    from cluster.protocol import Job
 
 FAILED, MISUSE, INTERRUPTED = 1, 2, 130
 _MAX_LIMIT = 1000
@@ -48,25 +52,38 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Bring a collection up to date with folders; unchanged files cost nothing."""
-    from cluster import console  # noqa: PLC0415
-
     with client(settings) as shoal:
         job = shoal.index(
             [os.path.abspath(path) for path in paths],
             collection=collection,
             model=str(parse(model).located()) if model else None,
         )
-        try:
-            with console.job_progress() as show:
-                job = shoal.wait(job, show)
-        except KeyboardInterrupt:
-            console.err.print(f"job {job.id} goes on in the background; see `shoal status`")
-            raise
-        if as_json:
-            print_json(job.model_dump())
-            return
-        status = shoal.status()
-        console.show_job(job, status.memory_bytes, status.processes)
+        _wait(shoal, job, as_json)
+
+
+@app.command()
+@with_settings
+def reindex(
+    settings: Settings,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Folders of a new collection.")] = None,
+    collection: Collection = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model that makes the vectors, as [engine:]reference.")
+    ] = None,
+    shards: Annotated[Count, typer.Option(help="How many shards the collection gets.")] = None,
+    replicas: Annotated[Count, typer.Option(help="Replicas of the job's own.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a whole collection again as a batch job; searches go on, and see the end of it only."""
+    with client(settings) as shoal:
+        job = shoal.reindex(
+            [os.path.abspath(path) for path in paths or ()],
+            collection=collection,
+            model=str(parse(model).located()) if model else None,
+            shards=shards,
+            replicas=replicas,
+        )
+        _wait(shoal, job, as_json)
 
 
 @app.command()
@@ -251,6 +268,23 @@ def config(settings: Settings, as_json: AsJson = False) -> None:
         given = " (set)" if name in settings.model_fields_set else ""
         line = f"SHOAL_{name.upper()}={getattr(settings, name)}{given}\n    {field.description}"
         console.out.print(line, markup=False)
+
+
+def _wait(shoal: ShoalClient, job: Job, as_json: bool) -> None:
+    """Show how far a job is until it ends, then what it did."""
+    from cluster import console  # noqa: PLC0415
+
+    try:
+        with console.job_progress() as show:
+            job = shoal.wait(job, show)
+    except KeyboardInterrupt:
+        console.err.print(f"job {job.id} goes on in the background; see `shoal status`")
+        raise
+    if as_json:
+        print_json(job.model_dump())
+        return
+    status = shoal.status()
+    console.show_job(job, status.memory_bytes, status.processes)
 
 
 @app.callback(invoke_without_command=True)

@@ -26,6 +26,7 @@ from cluster.protocol import (
     Message,
     Mode,
     Model,
+    ReindexBody,
     Scale,
     ScaleBody,
     SearchBody,
@@ -149,6 +150,31 @@ class Operations:
         """
         body = IndexBody(paths=tuple(map(str, paths)), collection=collection, model=model)
         return Call("POST", "/v1/index", TypeAdapter(Job), body)
+
+    @Operation
+    @staticmethod
+    def reindex(
+        paths: Sequence[str] = (),
+        *,
+        collection: str | None = None,
+        model: str | None = None,
+        shards: int | None = None,
+        replicas: int | None = None,
+    ) -> Call[Job]:
+        """Start a batch job that brings a whole collection up to date; return it at once.
+
+        It runs beside the searches, on replicas of its own. With another `model`, or another number
+        of `shards`, all is embedded anew; the old generation answers until the new one is there.
+        A job that was stopped goes on where it was when the same is asked again.
+        """
+        body = ReindexBody(
+            paths=tuple(map(str, paths)),
+            collection=collection,
+            model=model,
+            shards=shards,
+            replicas=replicas,
+        )
+        return Call("POST", "/v1/reindex", TypeAdapter(Job), body)
 
     @Operation
     @staticmethod

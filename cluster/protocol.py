@@ -24,6 +24,7 @@ MAX_TEXTS = 2048
 DEFAULT_LIMIT = 10
 MAX_CONTEXT = 200
 
+Count = Annotated[int, Field(ge=1, le=256)]
 Mode = Literal["hybrid", "semantic", "lexical"]
 CollectionName = Annotated[str, Field(min_length=1, max_length=63)]
 
@@ -115,6 +116,27 @@ class IndexBody(Message):
     model: str | None = Field(
         None, min_length=1, description="Model of a new collection; the default one if absent"
     )
+
+
+class ReindexBody(Message):
+    """A collection to read and embed as a batch job, beside what it serves meanwhile."""
+
+    paths: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Folders of a new collection; none for the source of an old one"
+    )
+    collection: CollectionName | None = None
+    model: str | None = Field(
+        None, min_length=1, description="Model that makes the vectors; the present one if absent"
+    )
+    shards: Count | None = Field(None, description="As many as now if absent")
+    replicas: Count | None = Field(None, description="Replicas of the job's own; one a node")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> ReindexBody:
+        if not self.paths and self.collection is None:
+            message = "name a collection, or the paths of a new one"
+            raise ValueError(message)
+        return self
 
 
 class IngestChunk(Message):
@@ -230,9 +252,6 @@ class EmbedReply(Message):
 
     dimension: int
     data: str
-
-
-Count = Annotated[int, Field(ge=1, le=256)]
 
 
 class ScaleBody(Message):

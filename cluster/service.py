@@ -27,7 +27,7 @@ from actors.origin import current
 from actors.routing.admission import Admission
 from actors.scaling import host_names, router_names
 from actors.storage import Storage
-from cluster import report
+from cluster import reindex, report
 from cluster.calls import STATUS_S, Calls
 from cluster.daemon import Rooms
 from cluster.embedding import OpenedModel
@@ -43,6 +43,7 @@ from cluster.protocol import (
     IngestReply,
     Job,
     Model,
+    ReindexBody,
     Scale,
     ScaleBody,
     SearchBody,
@@ -176,6 +177,10 @@ class Service:
             self._calls.report,
         )
         return _job(await self._jobs.start(job))
+
+    async def reindex(self, body: ReindexBody) -> Job:
+        """Start a batch job; see `ShoalClient.reindex`."""
+        return _job(await asyncio.to_thread(reindex.start, self.settings, body))
 
     async def embed(self, body: EmbedBody, caller: str = "", waited_s: float = 0.0) -> EmbedReply:
         """Embed texts; see `ShoalClient.embed`, and `search` for the rest."""

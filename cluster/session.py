@@ -25,12 +25,16 @@ from actors.steward import Steward, StewardConfig
 from cluster.daemon import Rooms
 from cluster.settings import Settings
 
+_log = logging.getLogger("shoal.session")
+
 STEWARD = "steward"
 _CALLS_AT_ONCE = 4
 """Of the steward's: pools are found and publications announced while it scales."""
 _READY_S = 120.0
 _HEAD_S = 3.0
 _PAUSE_S = 0.2
+_TOO_SLOW = "timed out during startup"
+"""What Ray says where its processes took over 30 s to start, which it cannot be told to bear."""
 
 
 def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]) -> Any:  # noqa: ANN401 - an untyped Ray handle
@@ -170,10 +174,17 @@ def _init(settings: Settings, budgets: Budgets) -> None:
         return
     folder = Rooms(settings).ray_folder
     shutil.rmtree(folder, ignore_errors=True)  # logs of a run that is over
-    ray.init(
-        include_dashboard=False,
-        object_store_memory=settings.object_store_bytes,
-        _memory=budgets.actors,
-        _temp_dir=str(folder),
-        **common,
-    )
+    own: dict[str, Any] = {
+        "include_dashboard": False,
+        "object_store_memory": settings.object_store_bytes,
+        "_memory": budgets.actors,
+        "_temp_dir": str(folder),
+    }
+    try:
+        ray.init(**own, **common)
+    except Exception as error:  # Ray raises no other
+        if _TOO_SLOW not in str(error):
+            raise
+        _log.warning("%s Once more.", error)
+        ray.shutdown()
+        ray.init(**own, **common)

@@ -31,6 +31,7 @@ from cluster.protocol import (
     IngestReply,
     Job,
     Model,
+    ReindexBody,
     Scale,
     ScaleBody,
     SearchBody,
@@ -147,6 +148,12 @@ async def search(request: Request) -> Response:
 async def index(body: IndexBody, service: _Service) -> Job:
     """Start to bring a collection up to date with folders or files of this machine."""
     return await service.index(body)
+
+
+@_operations.post("/reindex")
+async def reindex(body: ReindexBody, service: _Service) -> Job:
+    """Start a batch job that brings a whole collection up to date."""
+    return await service.reindex(body)
 
 
 @_operations.post("/ingest")

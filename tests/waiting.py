@@ -7,9 +7,9 @@ import psutil
 BOUND_S = 60
 
 
-def until(condition):
+def until(condition, bound_s=BOUND_S):
     """Return the first true value of `condition`."""
-    give_up = time.monotonic() + BOUND_S
+    give_up = time.monotonic() + bound_s
     while not (found := condition()):
         assert time.monotonic() < give_up, "it did not happen in time"
         time.sleep(0.05)

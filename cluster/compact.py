@@ -1,0 +1,72 @@
+"""Few segments out of the small pieces that a batch job wrote, indexed before they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import ray
+
+from actors.index.merging import LARGEST_ROWS, merge_segments
+from actors.index.segment import Segment
+from actors.memory import data_limit, give_back
+from actors.messages import SegmentRef
+from actors.priority import step_back
+from actors.storage import Storage
+
+_HEADROOM_BYTES = 1 << 30
+"""What one merge may take: postings of the largest segment, twice, and a few rows on their way."""
+
+
+def compacted(
+    root: str, collection: str, shards: Mapping[int, Sequence[SegmentRef]]
+) -> dict[int, list[SegmentRef]]:
+    """Return the segments of each shard, merged to as few as may be, their codes built.
+
+    Merges run as tasks beside each other, a core each; buried rows are left out.
+
+    Raises:
+        ray.exceptions.RayError: A merge failed; what it wrote is an orphan.
+    """
+    calls = {
+        number: [_compact.remote(root, collection, group) for group in _groups(refs)]
+        for number, refs in shards.items()
+    }
+    return {number: ray.get(made) for number, made in calls.items()}
+
+
+def _groups(refs: Sequence[SegmentRef]) -> Iterator[list[SegmentRef]]:
+    """Divide a shard's segments into such as one merged segment may hold."""
+    group: list[SegmentRef] = []
+    rows = 0
+    for ref in refs:
+        living = ref.rows - ref.removed_rows
+        if group and rows + living > LARGEST_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(ref)
+        rows += living
+    if group:
+        yield group
+
+
+def _compacted(root: str, collection: str, refs: Sequence[SegmentRef]) -> SegmentRef:
+    step_back()
+    storage = Storage(root)
+    try:
+        if len(refs) == 1 and not refs[0].tombstones:
+            merged = refs[0]
+        else:
+            with data_limit(_HEADROOM_BYTES):
+                merged, _ = merge_segments(storage, collection, refs)
+        if storage.is_local:  # elsewhere each host keeps codes of its own
+            Segment(storage, collection, merged.id).dense.finish(_no_index)
+        return merged
+    finally:
+        give_back()
+
+
+def _no_index(_uri: str) -> None:
+    """Build nothing for vectors that stay on disk: no host has said that it has no room."""
+
+
+_compact = ray.remote(_compacted)

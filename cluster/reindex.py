@@ -1,0 +1,162 @@
+"""Starting batch jobs: in the gateway, or on a machine of the cluster.
+
+    ray job submit -- python -m cluster.reindex --collection docs --model onnx:…
+
+runs one without a gateway, tells how far it is, and ends with it: exit code 0 where it published.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+import ray
+import typer
+from pydantic import ValidationError
+from ray.exceptions import RayTaskError
+
+from actors.catalog import Catalog
+from actors.errors import Conflict, GatewayUnavailable, InvalidRequest, ShoalError
+from actors.messages import JobState, JobStatus
+from actors.process import NAMESPACE, end_actor, find_actor, find_or_make
+from actors.steward import StewardConfig
+from actors.storage import Storage
+from cluster.batch_job import JOB_BYTES, BatchConfig, BatchJob
+from cluster.naming import Target, choose_target
+from cluster.operations import first_problem
+from cluster.protocol import ReindexBody
+from cluster.session import STEWARD
+from cluster.settings import Settings
+
+_RESTARTS = 3
+_ASK_S = 30.0
+_LOOK_EVERY_S = 1.0
+
+
+def start(settings: Settings, body: ReindexBody) -> JobStatus:
+    """Start a batch job in an actor of its own; blocks for the cluster's answers.
+
+    Args:
+        settings: Tells what a new collection is like.
+        body: What is asked.
+
+    Raises:
+        NotFound: There is no such collection, or no such path.
+        InvalidRequest: The collection has no source to be read again.
+        Conflict: Another batch job is at work on it.
+        GatewayUnavailable: No steward runs on this cluster.
+    """
+    plan: StewardConfig = _asked(lambda steward: steward.configuration.remote())
+    target = _target(Catalog(Storage(plan.root)), body)
+    _refuse_a_second(target.collection)
+    job_id = secrets.token_hex(6)
+    config = BatchConfig(
+        name=f"job-{job_id}",
+        memory=replace(plan.memory, limit_bytes=JOB_BYTES),
+        job_id=job_id,
+        root=plan.root,
+        target=target,
+        model=body.model or "",
+        shards=body.shards or 0,
+        new_shards=settings.shards,
+        default_model=plan.pools.default_model,
+        max_file_bytes=settings.max_file_bytes,
+        embedder=plan.pools.memory,
+        sized_by_model=plan.pools.sized_by_model,
+        replicas=body.replicas or len(ray.nodes()),
+        threads=plan.pools.threads,
+        steward=plan.name,
+    )
+    status = JobStatus(job_id, target.collection, phase="starting")
+    _asked(lambda steward: steward.report.remote(status))
+    find_or_make(BatchJob, config, max_restarts=_RESTARTS)
+    return status
+
+
+def _target(catalog: Catalog, body: ReindexBody) -> Target:
+    if body.paths:
+        return choose_target(catalog, body.paths, body.collection)
+    manifest = catalog.get(body.collection or "")
+    if not manifest.source:
+        message = (
+            f"collection {manifest.collection!r} holds chunks that were handed in, and there is no "
+            "source to read them from again; hand them in anew"
+        )
+        raise InvalidRequest(message)
+    return Target(manifest.collection, manifest.source, ("",))
+
+
+def _refuse_a_second(collection: str) -> None:
+    jobs: tuple[JobStatus, ...] = _asked(lambda steward: steward.jobs.remote())
+    for job in jobs:
+        at_work = job.state is JobState.RUNNING and job.collection == collection
+        if at_work and find_actor(f"job-{job.id}") is not None:
+            message = (
+                f"job {job.id} is at work on collection {collection!r} ({job.phase}); wait for it, "
+                f"or end it with `shoal jobs {job.id} --cancel`"
+            )
+            raise Conflict(message)
+
+
+def _asked(call: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - whatever the method returns
+    try:
+        return ray.get(call(ray.get_actor(STEWARD, namespace=NAMESPACE)), timeout=_ASK_S)
+    except ValueError as error:
+        message = "no steward runs on this cluster; start its gateway once, with `shoal serve`"
+        raise GatewayUnavailable(message) from error
+    except RayTaskError as error:
+        raise error.cause from None
+
+
+def _follow(job: JobStatus) -> JobStatus:
+    """Tell how far a job is, line by line, until it ends; end it where this process is ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    name, said = job.id, ""
+    try:
+        while job.state is JobState.RUNNING:
+            line = f"{job.phase}: {job.files_done} of {job.files_total} files, {job.chunks} chunks"
+            if line != said:
+                typer.echo(line)
+            said = line
+            time.sleep(_LOOK_EVERY_S)
+            job = _asked(lambda steward: steward.job.remote(name))
+    except (KeyboardInterrupt, SystemExit):
+        end_actor(f"job-{name}")
+        raise
+    return job
+
+
+def main(
+    paths: Annotated[list[str] | None, typer.Argument(help="Folders of a new collection.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Collection's name.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that makes the vectors.")] = None,
+    shards: Annotated[int | None, typer.Option(help="How many shards it gets.")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Replicas of the job's own.")] = None,
+) -> None:
+    """Bring a whole collection up to date as a batch job of this cluster."""
+    ray.init(namespace=NAMESPACE, log_to_driver=False)
+    try:
+        body = ReindexBody(
+            paths=tuple(paths or ()),
+            collection=collection,
+            model=model,
+            shards=shards,
+            replicas=replicas,
+        )
+        job = _follow(start(Settings(), body))
+    except ValidationError as error:
+        raise typer.BadParameter(first_problem(error)) from error
+    except ShoalError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{job.state}: generation {job.generation}" if not job.error else job.error)
+    raise typer.Exit(0 if job.state is JobState.DONE else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
