@@ -1,0 +1,160 @@
+"""Batch jobs: they make what `index` makes, take the place of a model or of shards, and say no."""
+
+import os
+import threading
+
+import pytest
+from command import run_shoal
+from own_gateway import LIAR, own_gateway
+from waiting import until
+
+from actors.catalog import Catalog
+from actors.errors import Conflict, InvalidRequest, NotFound
+from actors.storage import Storage
+from cluster.protocol import IngestChunk
+
+JOB_S = 180
+
+
+@pytest.fixture(scope="module")
+def shoal(tmp_path_factory):
+    top = tmp_path_factory.mktemp("reindex")
+    with own_gateway(top / "root", PYTHONPATH=str(LIAR), SHOAL_SHARDS="2") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def fleet(shoal, tmp_path_factory):
+    """A folder that a batch job has indexed as `fleet`."""
+    folder = tmp_path_factory.mktemp("fleet")
+    for number in range(30):
+        (folder / f"ship_{number}.md").write_text(f"# Ship {number}\n\nMasts of ship {number}.\n")
+    (folder / "empty.md").write_text("")
+    done = ended(shoal, shoal.reindex([folder], collection="fleet"))
+    assert (done.state, done.files_changed, done.skipped) == ("done", 30, {"empty": 1})
+    return folder
+
+
+def ended(shoal, job):
+    return until(lambda: (now := shoal.job(job.id)).state != "running" and now, JOB_S)
+
+
+def manifest_of(shoal, collection):
+    return Catalog(Storage(shoal.settings.root_uri)).get(collection)
+
+
+def hits(shoal, collection, mode="hybrid"):
+    found = shoal.search("masts of ship 7", collections=[collection], mode=mode, limit=30)
+    return [(hit.path, hit.text, round(hit.score, 6)) for hit in found.hits]
+
+
+def test_it_makes_what_index_makes(shoal, fleet):
+    shoal.wait(shoal.index([fleet], collection="online"))
+    for mode in ("semantic", "lexical"):
+        by_batch, online = hits(shoal, "fleet", mode), hits(shoal, "online", mode)
+        assert len(by_batch) == 30
+        assert sorted(by_batch) == sorted(online)
+
+
+def test_where_nothing_changed_nothing_is_published(shoal, fleet):
+    before = manifest_of(shoal, "fleet")
+    done = ended(shoal, shoal.reindex(collection="fleet"))
+    assert (done.state, done.generation, done.chunks) == ("done", before.generation, 0)
+    assert manifest_of(shoal, "fleet") == before
+
+
+def test_changed_and_removed_files_are_followed(shoal, tmp_path):
+    for number in range(4):
+        (tmp_path / f"buoy_{number}.md").write_text(f"# Buoy {number}\n")
+    ended(shoal, shoal.reindex([tmp_path], collection="buoys"))
+    (tmp_path / "buoy_1.md").write_text("# Lantern\n")
+    (tmp_path / "buoy_2.md").unlink()
+    done = ended(shoal, shoal.reindex(collection="buoys"))
+    assert (done.files_changed, done.files_unchanged, done.files_removed) == (1, 2, 1)
+    found = shoal.search("lantern buoy", collections=["buoys"], limit=10).hits
+    assert {hit.text for hit in found} == {"# Buoy 0", "# Lantern", "# Buoy 3"}
+
+
+class Asking(threading.Thread):
+    """Asks for what a collection means, on and on, and keeps all answers."""
+
+    def __init__(self, shoal, collection):
+        super().__init__(daemon=True)
+        self._shoal, self._collection = shoal, collection
+        self._ending = threading.Event()
+        self.answers = []
+
+    def run(self):
+        while not self._ending.is_set():
+            try:
+                self.answers.append(hits(self._shoal, self._collection, "semantic"))
+            except Exception as error:  # noqa: BLE001 - shown by the test
+                self.answers.append(repr(error))
+
+    def end(self):
+        self._ending.set()
+        self.join()
+
+
+def test_another_model_takes_over_in_one_step(shoal, fleet, tmp_path):
+    (tmp_path / "embed-nothing").touch()
+    before = hits(shoal, "fleet", "semantic")
+    asking = Asking(shoal, "fleet")
+    asking.start()
+    job = shoal.reindex(collection="fleet", model=f"lying:{tmp_path / 'embed-nothing'}")
+    assert ended(shoal, job).state == "done"
+    after = until(lambda: (now := hits(shoal, "fleet", "semantic")) != before and now)
+    asking.end()
+    assert {score for _, _, score in after} == {1.0}  # that model finds all texts alike
+    changes = [b for a, b in zip(asking.answers, asking.answers[1:], strict=False) if a != b]
+    assert asking.answers[0] == before
+    assert changes in ([], [after])
+    assert manifest_of(shoal, "fleet").model.engine == "lying"
+
+    back = ended(shoal, shoal.reindex(collection="fleet", model="static:builtin", shards=3))
+    assert (back.state, back.chunks) == ("done", 30)
+    assert len(manifest_of(shoal, "fleet").shards) == 3
+    assert until(lambda: hits(shoal, "fleet", "semantic") == before)
+
+
+def test_a_model_that_is_not_there_leaves_all_as_it_was(shoal, fleet, tmp_path):
+    before = manifest_of(shoal, "fleet")
+    done = ended(shoal, shoal.reindex(collection="fleet", model=f"onnx:{tmp_path}/none"))
+    assert (done.state, done.error_kind) == ("failed", "ModelLoadError")
+    assert str(tmp_path) in done.error
+    assert manifest_of(shoal, "fleet") == before
+
+
+def test_a_file_that_its_parser_dies_of_costs_itself(shoal, tmp_path):
+    for number in range(5):
+        (tmp_path / f"fine_{number}.md").write_text(f"# Fine {number}\n")
+    (tmp_path / "poison.py").write_text("/*\n" * 33_000)
+    done = ended(shoal, shoal.reindex([tmp_path], collection="poisoned"))
+    assert (done.state, done.files_done, done.skipped) == ("done", 6, {"cannot be parsed": 1})
+
+
+def test_a_second_job_on_a_collection_is_refused(shoal, fleet, tmp_path):
+    (tmp_path / "load-wait").touch()
+    first = shoal.reindex(collection="fleet", model=f"lying:{tmp_path / 'load-wait'}")
+    with pytest.raises(Conflict, match=first.id):
+        shoal.reindex(collection="fleet")
+    (tmp_path / "proceed").touch()
+    assert ended(shoal, first).state == "done"
+    assert ended(shoal, shoal.reindex(collection="fleet", model="static:builtin")).state == "done"
+
+
+def test_what_cannot_be_read_again_is_refused(shoal):
+    shoal.ingest([IngestChunk(path="a", text="handed in")], collection="given")
+    with pytest.raises(InvalidRequest, match="hand them in anew"):
+        shoal.reindex(collection="given")
+    with pytest.raises(NotFound, match="no collection 'nowhere'"):
+        shoal.reindex(collection="nowhere")
+    with pytest.raises(InvalidRequest, match="name a collection"):
+        shoal.reindex()
+
+
+def test_the_command_follows_it_to_its_end(shoal, fleet):
+    root = {**os.environ, "SHOAL_ROOT": shoal.settings.root}
+    done = run_shoal("reindex", "--collection", "fleet", env=root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "30 unchanged" in done.stdout

@@ -1,0 +1,209 @@
+"""A batch job is killed at any point: searches see the old generation, then all of the new one."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from own_gateway import own_gateway
+from waiting import runs, until
+
+from actors.catalog import Catalog
+from actors.storage import Storage
+from cluster.ingest.pipeline import stored_files
+
+PAUSING = Path(__file__).parent / "pausing"
+FILES = 60
+JOB_S = 180
+"""For a job to be over: its processes start side by side, twice where it is killed."""
+POINTS = ("read", "embed", "write", "index", "publish", "published")
+AT_THE_END = ("index", "publish", "published")
+"""Points at which all is embedded and recorded."""
+IN_THE_JOB = ("publish", "published")
+"""Points at which the job's own process stands, and no worker of it."""
+
+
+class Corpus:
+    """A folder whose every file says which version of it all it is of."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.version = 0
+        folder.mkdir()
+
+    def write_next(self):
+        self.version += 1
+        for number in range(FILES):
+            text = f"# Tide table {number}\n\nHigh water of version v{self.version} at {number}.\n"
+            (self.folder / f"tide_{number}.md").write_text(text)
+
+
+class Searching(threading.Thread):
+    """Searches on and on, and keeps what is not as it should be."""
+
+    def __init__(self, shoal):
+        super().__init__(daemon=True)
+        self._shoal = shoal
+        self._ending = threading.Event()
+        self.wrong = []
+        self.answers = 0
+
+    def run(self):
+        while not self._ending.is_set():
+            try:
+                self._look(high_water(self._shoal, 50))
+            except Exception as error:  # noqa: BLE001 - shown by the test
+                self.wrong.append(repr(error))
+
+    def _look(self, answer):
+        versions = {hit.text.split("version ")[1].split()[0] for hit in answer.hits}
+        if answer.coverage < 1 or len(answer.hits) < 50 or len(versions) != 1:
+            self.wrong.append((answer.coverage, len(answer.hits), versions))
+        self.answers += 1
+
+    def end(self):
+        self._ending.set()
+        self.join()
+
+
+@pytest.fixture(scope="module")
+def pauses(tmp_path_factory):
+    return tmp_path_factory.mktemp("pauses")
+
+
+@pytest.fixture(scope="module")
+def shoal(tmp_path_factory, pauses):
+    root = tmp_path_factory.mktemp("root")
+    environment = {"PYTHONPATH": str(PAUSING), "SHOAL_TEST_PAUSES": str(pauses)}
+    with own_gateway(root, SHOAL_SHARDS="2", **environment) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def corpus(shoal, tmp_path_factory):
+    corpus = Corpus(tmp_path_factory.mktemp("corpus") / "tides")
+    corpus.write_next()
+    shoal.wait(shoal.reindex([corpus.folder]))
+    return corpus
+
+
+def high_water(shoal, limit=10):
+    return shoal.search("high water of tide", collections=["tides"], limit=limit)
+
+
+def standing_at(pauses, point):
+    """Return the process that stands at a point, once one does."""
+    (found,) = until(lambda: list(pauses.glob(f"{point}.*")), JOB_S)
+    return psutil.Process(int(found.suffix[1:]))
+
+
+def the_job(shoal):
+    """Return the process of the batch job."""
+    gateway = psutil.Process(shoal.status().gateway_pid)
+    return next(
+        process
+        for process in gateway.children(recursive=True)
+        if "".join(process.cmdline()).startswith("ray::BatchJob")
+    )
+
+
+def let_go(pauses):
+    for file in pauses.iterdir():
+        file.unlink()
+
+
+def versions_stored(shoal):
+    """Return how many chunks of each file there are, and what the files' hashes are."""
+    storage = Storage(shoal.settings.root_uri)
+    manifest = Catalog(storage).get("tides")
+    files = stored_files(storage, manifest)
+    assert all(sum(e.rows for e in f.extents) == 1 for f in files.values())
+    assert manifest.chunks == len(files) == FILES
+    return {path: file.content_hash for path, file in files.items()}
+
+
+def ended(shoal, job):
+    return until(lambda: (now := shoal.job(job.id)).state != "running" and now, JOB_S)
+
+
+@pytest.mark.timeout(3 * JOB_S)
+@pytest.mark.parametrize("victim", ["driver", "worker"])
+@pytest.mark.parametrize("point", POINTS)
+def test_it_goes_on_and_is_seen_at_once_and_whole(shoal, corpus, pauses, point, victim):
+    if victim == "worker" and point in IN_THE_JOB:
+        pytest.skip("no worker has a part in it")
+    before = versions_stored(shoal)
+    corpus.write_next()
+    searching = Searching(shoal)
+    searching.start()
+    (pauses / point).touch()
+    job = shoal.reindex(collection="tides")
+    standing = standing_at(pauses, point)
+    published = point == "published"
+    assert (versions_stored(shoal) == before) is not published
+
+    (the_job(shoal) if victim == "driver" else standing).kill()
+    done = ended(shoal, job)
+    let_go(pauses)
+
+    assert (done.state, done.error) == ("done", "")
+    after = versions_stored(shoal)
+    assert not set(after.values()) & set(before.values())
+    until(lambda: f"v{corpus.version} " in high_water(shoal).hits[0].text)
+    searching.end()
+    assert searching.wrong == []
+    assert searching.answers
+    if victim == "driver" and point in AT_THE_END:
+        assert done.chunks == 0  # the second try embeds nothing that the first had embedded
+
+
+def kill_all(shoal):
+    """Take the machine's power: every process of the gateway and of its cluster ends at once."""
+    gateway = psutil.Process(shoal.status().gateway_pid)
+    family = [gateway, *gateway.children(recursive=True)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    until(lambda: not [process for process in family if runs(process)])
+
+
+@pytest.mark.timeout(3 * JOB_S)
+@pytest.mark.parametrize("point", ["embed", "write", *AT_THE_END])
+def test_on_a_machine_that_failed_the_same_command_goes_on(shoal, corpus, pauses, point):
+    before = versions_stored(shoal)
+    corpus.write_next()
+    (pauses / point).touch()
+    shoal.reindex(collection="tides")
+    standing_at(pauses, point)
+    kill_all(shoal)
+    let_go(pauses)
+
+    published = point == "published"
+    served = high_water(shoal, 50)
+    seen = corpus.version if published else corpus.version - 1
+    assert {hit.text.split("version ")[1].split()[0] for hit in served.hits} == {f"v{seen}"}
+    assert (served.coverage, len(served.hits)) == (1.0, 50)
+    assert (versions_stored(shoal) == before) is not published
+
+    done = ended(shoal, shoal.reindex(collection="tides"))
+    assert (done.state, done.error) == ("done", "")
+    assert not set(versions_stored(shoal).values()) & set(before.values())
+    if point in AT_THE_END:
+        assert done.chunks == 0
+
+
+@pytest.mark.timeout(3 * JOB_S)
+def test_an_interrupted_index_goes_on_where_it_stopped(shoal, corpus, pauses):
+    corpus.write_next()
+    (pauses / "publish").touch()
+    shoal.index([corpus.folder], collection="tides")
+    standing_at(pauses, "publish")
+    kill_all(shoal)
+    let_go(pauses)
+
+    done = shoal.wait(shoal.index([corpus.folder], collection="tides"))
+    assert done.files_changed + done.files_unchanged == FILES
+    assert 0 < done.chunks < FILES  # what did not fill a segment
+    versions_stored(shoal)
+    assert f"v{corpus.version} " in high_water(shoal).hits[0].text
