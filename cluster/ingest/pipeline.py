@@ -23,7 +23,7 @@ from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.ingest.chunk import chunk
 from cluster.ingest.read import Skip, read_text
-from cluster.ingest.walk import FoundFile
+from cluster.ingest.walk import UNREADABLE, FoundFile
 
 BLOCK_BYTES = 1 << 20
 """Source bytes in a block: a second of work for one core, and a few MB on their way."""
@@ -81,12 +81,14 @@ class BlockSummary:
         unchanged: Paths whose content the collection holds already.
         changed: Paths whose chunks are new.
         skipped: Reason → files left out.
+        unreadable: Paths of those that cannot be read.
     """
 
     chunks: int
     unchanged: tuple[str, ...]
     changed: tuple[str, ...]
     skipped: dict[str, int]
+    unreadable: tuple[str, ...]
 
 
 def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
@@ -147,12 +149,14 @@ def read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
 def _read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
     chunks: list[Chunk] = []
     hashes: list[str] = []
-    unchanged, changed = [], []
+    unchanged, changed, unreadable = [], [], []
     skipped: Counter[str] = Counter()
     for found in block.files:
         file = read_text(Path(block.root), found, block.max_file_bytes)
         if isinstance(file, Skip):
             skipped[file.reason] += 1
+            if file.reason == UNREADABLE:
+                unreadable.append(file.path)
         elif block.known.get(file.path) == file.content_hash:
             unchanged.append(file.path)
         else:
@@ -160,7 +164,9 @@ def _read_block(block: BlockOfFiles) -> tuple[BlockSummary, ChunkBlock]:
             chunks += cut
             hashes += [file.content_hash] * len(cut)
             changed.append(file.path)
-    summary = BlockSummary(len(chunks), tuple(unchanged), tuple(changed), dict(skipped))
+    summary = BlockSummary(
+        len(chunks), tuple(unchanged), tuple(changed), dict(skipped), tuple(unreadable)
+    )
     return summary, chunk_block(block.collection, chunks, hashes)
 
 
