@@ -51,7 +51,9 @@ class RunningJobs:
         """Start a job; raise what is wrong with it, where that is known at once."""
         await _at_once(job.open())
         self._jobs[job.status.id] = job
+        self._calls.report(job.now())
         self._tasks[job.status.id] = asyncio.create_task(self._run(job))
+        await asyncio.sleep(0)  # one that is ended before it has begun could not say so
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat())
         return job.status
@@ -99,7 +101,11 @@ class RunningJobs:
         while self._jobs:
             await asyncio.sleep(_BEAT_S)
             for job_id, job in tuple(self._jobs.items()):
-                state = await self._calls.heard(job.now())
+                try:
+                    state = await self._calls.heard(job.now())
+                except Exception:  # noqa: BLE001 - the next one may be heard, and must come
+                    _log.warning("job %s could not be reported", job_id, exc_info=True)
+                    continue
                 if state is JobState.CANCELLED and job_id in self._jobs:
                     self._end(job_id, state)
 
