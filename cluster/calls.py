@@ -147,7 +147,7 @@ class Calls:
         return JobState(await reported)
 
     async def may_publish(self, job_id: str) -> bool:
-        """Ask whether a job may publish; one that nobody can have cancelled since may do so."""
+        """Ask whether a job may publish; without an answer it may, so that no work is lost."""
         allowed = self._told(lambda steward: steward.may_publish.remote(job_id), _PATIENCE_S, True)
         return bool(await allowed)
 

@@ -57,7 +57,9 @@ def job_lines(job: Job, now: float) -> Iterator[str]:
     yield f"job {job.id} ({job.kind}): {job.state}, {job.phase}"
     if job.error:
         yield f"{job.error_kind}: {job.error}"
-    yield f"collection {job.collection}, generation {job.generation}, source {job.source}"
+    yield (
+        f"collection {job.collection}, generation {job.generation}, source {one_line(job.source)}"
+    )
     yield (
         f"files {job.files_done} of {job.files_total} done: {job.files_changed} new or changed, "
         f"{job.files_unchanged} unchanged, {job.files_removed} removed; {job.chunks} chunks"

@@ -45,7 +45,7 @@ _WINDOW = 6
 """Blocks on their way at once: two being read, two waiting for the model, two in between."""
 
 _ERRORS = 100
-"""Files whose errors a job names; it is reported several times a second."""
+"""Files in error that a job names: it is reported several times a second, and stays small."""
 _CANNOT_BE_PARSED = "cannot be parsed"
 
 _read_block = ray.remote(num_returns=2, max_retries=0)(read_block)
@@ -173,9 +173,9 @@ class IndexJob:
         manifest = await self._publish(gone)
         return self._tell(
             phase="done",
+            state=JobState.DONE,
             generation=manifest.generation,
             files_removed=sum(path not in self._changed for path in gone),
-            state=JobState.DONE,
         )
 
     async def open(self) -> None:

@@ -36,7 +36,7 @@ class RunningJobs:
         self._on_end = on_end
         self._jobs: dict[str, IndexJob] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ends: dict[str, JobState] = {}
+        self._ends: dict[str, JobState] = {}  # as what those end that are being ended
         self._beating: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -122,12 +122,10 @@ class RunningJobs:
             kind = type(error).__name__ if known else ShoalError.__name__
             job.status = job.now().ended(JobState.FAILED, str(error), kind)
         except asyncio.CancelledError:
-            cancelled = self._ends.get(job_id) is JobState.CANCELLED
-            job.status = (
-                job.now().ended(JobState.CANCELLED)
-                if cancelled
-                else interrupted(job.now(), "the gateway")
-            )
+            if self._ends.get(job_id) is JobState.CANCELLED:
+                job.status = job.now().ended(JobState.CANCELLED)
+            else:
+                job.status = interrupted(job.now(), "the gateway")
         finally:
             await self._calls.report_end(job.status)
             del self._jobs[job_id], self._tasks[job_id]

@@ -62,9 +62,9 @@ def job_text(job: Job) -> str:
     )
     left = "" if job.eta_s is None else f", about {job.eta_s:.0f} s left"
     lines = [
-        f"Job {job.id} ({job.kind} of {job.source}), collection {job.collection}: {job.state} "
-        f"({job.phase}), {done}, {more}, generation {job.generation}, {job.seconds:.1f} s, "
-        f"{job.rate:.1f} files/s{left}"
+        f"Job {job.id} ({job.kind} of {_line(job.source)}), collection {job.collection}: "
+        f"{job.state} ({job.phase}), {done}, {more}, "
+        f"generation {job.generation}, {job.seconds:.1f} s, {job.rate:.1f} files/s{left}"
     ]
     if job.skipped:
         skipped = (f"{reason} {count}" for reason, count in job.skipped.items())

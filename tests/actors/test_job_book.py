@@ -81,9 +81,7 @@ def test_an_unknown_job_is_not_found(book):
         book.job("other")
 
 
-def test_progress_is_written_every_five_seconds_and_a_change_of_state_at_once(
-    book, clock, storage
-):
+def test_progress_is_written_every_five_seconds_and_a_change_of_state_at_once(book, clock, storage):
     for seconds in range(11):
         clock.now = BEGAN + seconds
         book.report(a_job(seconds=seconds))

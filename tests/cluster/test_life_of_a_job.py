@@ -70,7 +70,7 @@ def test_a_cancelled_job_leaves_its_collection_as_it_was(own, held):
 def test_the_command_line_lists_shows_and_cancels(own, held):
     lines = [line.split() for line in run(own, "jobs").stdout.splitlines()]
     head, running, *ended = lines
-    assert head == "id kind collection state phase files chunks files/s left age".split()
+    assert " ".join(head) == "id kind collection state phase files chunks files/s left age"
     assert running[:4] == [held.id, "index", held.collection, "running"]
     assert not [line for line in ended if "running" in line]
     done = run(own, "jobs", held.id, "--cancel", "--json")
