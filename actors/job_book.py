@@ -139,7 +139,7 @@ class JobBook:
         for job in self._silent():
             stored = self._read(f"{job.id}.json")
             if stored is not None and (stored.seconds > job.seconds or stored.state.is_final):
-                self._take_over(stored)  # another cluster on this root runs it
+                self._change_to(stored, job)  # another cluster on this root runs it
             else:
                 self._interrupt(job)
         for job_id in tuple(self._unkept):
@@ -154,21 +154,22 @@ class JobBook:
                 if job.state is JobState.RUNNING and self._heard[job.id] <= before
             ]
 
-    def _take_over(self, stored: JobStatus) -> None:
-        with self._changing:
-            self._jobs[stored.id] = stored
-            self._heard[stored.id] = self._last_heard(stored)
-
     def _interrupt(self, job: JobStatus) -> None:
         """End a job that nobody runs."""
         ended = self._done(job) or interrupted(job, "the process that ran it")
+        if self._change_to(ended, job):
+            _log.warning("job %s is %s: nobody has reported it for long", job.id, ended.state)
+            self._keep(job.id, at_once=True)
+
+    def _change_to(self, now: JobStatus, before: JobStatus) -> bool:
+        """Take a job to be as it is now, unless it was reported since it was as before."""
         with self._changing:
-            if self._jobs.get(job.id) is not job:
-                return  # it was reported meanwhile
-            self._jobs[job.id] = ended
-            self._publishing.discard(job.id)
-        _log.warning("job %s is %s: nobody has reported it for a while", job.id, ended.state)
-        self._keep(job.id, at_once=True)
+            if self._jobs.get(now.id) is not before:
+                return False
+            self._jobs[now.id] = now
+            self._heard[now.id] = self._last_heard(now)
+            self._publishing.discard(now.id)
+            return True
 
     def _done(self, job: JobStatus) -> JobStatus | None:
         """Return a job as done where it has published, though it died before it could say so."""
@@ -183,9 +184,10 @@ class JobBook:
         return replace(job.ended(JobState.DONE), phase="done", generation=generation)
 
     def _last_heard(self, stored: JobStatus) -> float:
-        """Return when a job was last reported, at most so long ago that its runner can be heard."""
-        earliest = self._clock() - SILENT_S + _NEW_STEWARD_S
-        return max(stored.started_at + stored.seconds, earliest)
+        """Return when a job was last reported, but no longer ago than leaves time to report it."""
+        now = self._clock()
+        earliest = now - SILENT_S + _NEW_STEWARD_S
+        return min(now, max(stored.started_at + stored.seconds, earliest))
 
     def _keep(self, job_id: str, *, at_once: bool) -> None:
         """Write a job; mere progress is written now and then, and waits for no other writer."""

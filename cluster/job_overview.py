@@ -64,8 +64,9 @@ def job_lines(job: Job, now: float) -> Iterator[str]:
         f"files {job.files_done} of {job.files_total} done: {job.files_changed} new or changed, "
         f"{job.files_unchanged} unchanged, {job.files_removed} removed; {job.chunks} chunks"
     )
+    runs = "runs" if job.state == "running" else "ran"
     yield (
-        f"began {duration(now - job.started_at)} ago, took {duration(job.seconds)} so far, "
+        f"began {duration(now - job.started_at)} ago, {runs} for {duration(job.seconds)}, "
         f"{pace(job)}"
     )
     yield from set_aside(job)
