@@ -2,8 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
+from cluster import job_commands
 from cluster.job_overview import job_lines, jobs_table, pace
 from cluster.protocol import FileError, Job
 
@@ -74,3 +76,28 @@ def test_the_time_left_is_told_where_it_is_known():
 
 def test_clocks_that_differ_make_no_negative_age():
     assert "began 0:00:00 ago" in list(job_lines(RUNNING, NOW - 1000))[3]
+
+
+class Impatient:
+    """A client whose user presses Ctrl-C while it waits."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def job(self, job_id):
+        return changed(id=job_id)
+
+    def wait(self, job, show):
+        show(job)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_a_followed_job_running_and_says_how_to_go_on(monkeypatch, capsys):
+    monkeypatch.setattr(job_commands, "client", lambda _settings: Impatient())
+    with pytest.raises(KeyboardInterrupt):
+        job_commands.jobs("0a1b", follow=True, root=None, url=None, debug=False)
+    said = "job 0a1b goes on in the background; `shoal jobs 0a1b --follow` shows it, --cancel ends"
+    assert capsys.readouterr().err.startswith(said)
