@@ -23,6 +23,8 @@ from actors.messages import SegmentRef, ShardRef
 from actors.scaling import SCALES
 from actors.storage import AlreadyThere, Storage
 
+JOBS = "jobs"
+"""The folder below the root where `actors/job_book.py` keeps jobs."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WIDTH = 8
 """Digits of a manifest's number, so that names sort as numbers do."""
@@ -101,7 +103,7 @@ class Catalog:
     def keep_out(self) -> None:
         """Keep a local root's own files out of what is indexed, where it lies in such a folder."""
         if self._storage.is_local:
-            for folder in ("collections", SCALES):
+            for folder in ("collections", SCALES, JOBS):
                 self._storage.put(f"{folder}/.gitignore", b"*\n")
 
     def get(self, collection: str) -> Manifest:
@@ -134,6 +136,16 @@ class Catalog:
         """Return the generations that were published after `base`, oldest first."""
         last = _manifest_file(base.collection, base.generation)
         return [self._read(name) for name in self._manifests(base.collection) if name > last]
+
+    def generation_of(self, writer: str, collection: str, since: datetime) -> int:
+        """Return the generation that a writer published since then, or 0 for none.
+
+        Raises:
+            CorruptData: A manifest is damaged, so that nobody knows who wrote it.
+        """
+        newest_first = map(self._read, reversed(self._manifests(collection)))
+        recent = takewhile(lambda manifest: manifest.created_at >= since, newest_first)
+        return next((m.generation for m in recent if m.writer == writer), 0)
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Publish `manifest` as the generation after the one it names as its own.

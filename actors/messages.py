@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -350,15 +350,39 @@ class JobState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """Nobody runs it any more, as far as is known; one that is heard of again goes on."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing that is heard of the job later changes it."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class FileError(Message):
+    """A file that was set aside, because it cannot be read or breaks what reads it.
+
+    Attributes:
+        path: Relative to what is indexed, with forward slashes.
+        reason: "unreadable" or "cannot be parsed".
+    """
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus(Message):
-    """How far an indexing job is.
+    """How far a job is.
 
     Attributes:
         id: Names the job.
         collection: What it writes to.
+        kind: What it does: "index" brings a collection up to date.
+        source: What is indexed, as in "/src/project".
+        started_at: When it began, in seconds since 1970.
         state: Where it is in its life.
         phase: What it is doing, for people.
         files_done: Files read, embedded and written, or found unchanged.
@@ -368,14 +392,21 @@ class JobStatus(Message):
         files_removed: Files of the collection that are gone.
         chunks: Chunks written.
         skipped: Reason → files left out.
+        errors: The first of the files that were set aside; they are in `skipped` as well.
+        errors_omitted: How many more there are.
         generation: The generation that was published, or the one that already said it all.
         seconds: Since the job began, or that it took.
+        rate: Files done in a second, of late; of a job that has ended, all the time.
+        eta_s: Seconds until all files are done, or None where that is unknown.
         error: Why it failed, or "".
         error_kind: Class name of that error, or "".
     """
 
     id: str
     collection: str
+    kind: str = "index"
+    source: str = ""
+    started_at: float = 0.0
     state: JobState = JobState.RUNNING
     phase: str = "waiting"
     files_done: int = 0
@@ -385,7 +416,16 @@ class JobStatus(Message):
     files_removed: int = 0
     chunks: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    errors: tuple[FileError, ...] = ()
+    errors_omitted: int = 0
     generation: int = 0
     seconds: float = 0.0
+    rate: float = 0.0
+    eta_s: float | None = None
     error: str = ""
     error_kind: str = ""
+
+    def ended(self, state: JobState, error: str = "", error_kind: str = "") -> JobStatus:
+        """Return the status of the job once it has ended so; its phase says where."""
+        rate = self.files_done / self.seconds if self.seconds else 0.0
+        return replace(self, state=state, error=error, error_kind=error_kind, rate=rate, eta_s=None)

@@ -7,14 +7,14 @@ import itertools
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from actors.catalog import Catalog, Manifest
-from actors.errors import CorruptData, MemoryLimitExceeded, NotFound, ShoalError
+from actors.errors import CorruptData, MemoryLimitExceeded, ShoalError
 from actors.fleet import Fleet, FleetPlan
+from actors.job_book import JobBook
 from actors.merger import Merger
 from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
 from actors.model import ModelState
@@ -55,9 +55,6 @@ come within a fraction of that; what takes longer is asked again elsewhere."""
 _NOTHING = Scale(embedders=0, hosts=0, replication=0, routers=0)
 _LOOK_EVERY_S = 10.0
 _LOOKS_PER_CLEANING = 60
-_REMEMBERED_JOBS = 1000
-_SILENT_JOB_S = 600.0
-"""A running job reports several times a second; one that does not is gone with its gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +93,7 @@ class Steward:
         self._scale = self._affordable(self._kept.wanted(config.scale))
         self._scaling = threading.Lock()
         self._warmed: dict[str, int] = {}
-        self._jobs: OrderedDict[str, JobStatus] = OrderedDict()
-        self._reporting = threading.Lock()
-        self._heard_at = 0.0
+        self._jobs = JobBook(storage)
         self._loading: dict[str, tuple[ActorStatus, float]] = {}
         self._stop = threading.Event()
         self._has_taken_over = False
@@ -195,8 +190,7 @@ class Steward:
 
     def retire(self) -> list[Pool]:
         """End the pools that no collection and no job needs; return them."""
-        running = any(job.state is JobState.RUNNING for job in self._jobs.values())
-        if running and time.monotonic() - self._heard_at < _SILENT_JOB_S:
+        if self._jobs.counts()[JobState.RUNNING]:
             return []  # it may be making the first collection of its model
         try:
             needed = self._catalog.fingerprints()
@@ -209,28 +203,37 @@ class Steward:
         return ended
 
     @answers_always
-    def report(self, job: JobStatus) -> None:
-        """Remember how far a job is; reports may overtake each other, so the furthest counts."""
-        self._heard_at = time.monotonic()
-        with self._reporting:
-            known = self._jobs.get(job.id)
-            if known is None or (known.state is JobState.RUNNING and known.seconds <= job.seconds):
-                self._jobs[job.id] = job
-        while len(self._jobs) > _REMEMBERED_JOBS:
-            self._jobs.popitem(last=False)
+    def report(self, job: JobStatus) -> JobState:
+        """Remember how far a job is; see `JobBook.report`."""
+        return self._jobs.report(job)
 
     @answers_always
     def job(self, job_id: str) -> JobStatus:
         """Return how far a job is; NotFound where it is unknown."""
-        if job_id in self._jobs:
-            return self._jobs[job_id]
-        message = f"no job {job_id!r} is known; the status of the cluster names those that are"
-        raise NotFound(message)
+        return self._jobs.job(job_id)
 
     @answers_always
     def jobs(self) -> tuple[JobStatus, ...]:
-        """Return all jobs that are remembered, oldest first."""
-        return tuple(self._jobs.values())
+        """Return all jobs that are remembered; see `JobBook.all`."""
+        return self._jobs.all()
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """Cancel a job, and end the actor `job-<id>` where one runs it; return it as it is then.
+
+        One that has ended, or publishes already, is left as it is.
+
+        Raises:
+            NotFound: It is unknown.
+        """
+        job = self._jobs.cancel(job_id)
+        if job.state is JobState.CANCELLED:
+            end_actor(f"job-{job_id}")
+        return job
+
+    @answers_always
+    def may_publish(self, job_id: str) -> bool:
+        """Tell a job whether it may publish, which it asks last; see `JobBook.may_publish`."""
+        return self._jobs.may_publish(job_id)
 
     @answers_always
     def configuration(self) -> StewardConfig:
@@ -240,9 +243,8 @@ class Steward:
     @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
-        return status_of(
-            self, self._config, self._memory, jobs=len(self._jobs), merging=int(self._merger.busy)
-        )
+        jobs = {f"jobs_{state}": count for state, count in self._jobs.counts().items()}
+        return status_of(self, self._config, self._memory, **jobs, merging=int(self._merger.busy))
 
     def _newest(self) -> list[Manifest]:
         """Return the newest generation of every collection that can be read."""
@@ -287,6 +289,7 @@ class Steward:
     def _look_after_all(self) -> None:
         for look in itertools.count(1):
             self._tried(self._mend if self._has_taken_over else self._take_over)
+            self._tried(self._look_after_jobs)
             self._tried(self.retire)
             self._tried(self._merge)
             if look % _LOOKS_PER_CLEANING == 0:
@@ -299,6 +302,9 @@ class Steward:
             step()
         except Exception:  # noqa: BLE001 - the next round may fare better, and must come
             _log.exception("looking after the cluster failed")
+
+    def _look_after_jobs(self) -> None:
+        self._jobs.look()
 
     def _merge(self) -> None:
         if self._merger.look():

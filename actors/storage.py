@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -90,6 +91,11 @@ class Storage:
                 if paths:
                     obstore.delete(self._store, paths)
             shutil.rmtree(self.cache(folder), ignore_errors=True)
+
+    def remove(self, name: str) -> None:
+        """Delete one file; harmless where there is none."""
+        with contextlib.suppress(FileNotFoundError), self._named(f"delete {name}"):
+            obstore.delete(self._store, name)
 
     def uri(self, name: str) -> str:
         """Return the full address of `name`, as Lance takes it."""

@@ -33,11 +33,19 @@ from actors.errors import ShoalError
 from actors.index.paged import matrix
 from actors.index.writing import ChunkBlock, texts_of
 from actors.memory import give_back
+from actors.messages import FileError
 from actors.priority import step_back
 from actors.process import NAMESPACE
 from actors.routing.place import shard_of
 from cluster.embedding import patiently
-from cluster.ingest.pipeline import BlockOfFiles, BlockSummary, cut_block, halves, write_blocks
+from cluster.ingest.pipeline import (
+    CANNOT_BE_PARSED,
+    BlockOfFiles,
+    BlockSummary,
+    cut_block,
+    halves,
+    write_blocks,
+)
 
 _log = logging.getLogger("shoal.batch")
 
@@ -121,9 +129,11 @@ def _cut(block: BlockOfFiles, tries: int = _TRIES) -> Iterator[tuple[BlockSummar
         elif tries > 1:
             yield from _cut(block, tries - 1)
         else:
-            _log.warning("parsing %s took too much memory; it is skipped", block.files[0].path)
+            path = block.files[0].path
+            _log.warning("parsing %s took too much memory; it is skipped", path)
             nothing = cut_block(replace(block, files=()))[1]
-            yield BlockSummary(0, {}, {}, {"cannot be parsed": 1}), nothing
+            errors = (FileError(path, CANNOT_BE_PARSED),)
+            yield BlockSummary(0, {}, {}, {CANNOT_BE_PARSED: 1}, errors), nothing
 
 
 def _joined(summaries: Sequence[BlockSummary]) -> BlockSummary:
@@ -135,6 +145,7 @@ def _joined(summaries: Sequence[BlockSummary]) -> BlockSummary:
         dict(chain.from_iterable(summary.unchanged.items() for summary in summaries)),
         dict(chain.from_iterable(summary.changed.items() for summary in summaries)),
         dict(skipped),
+        tuple(chain.from_iterable(summary.errors for summary in summaries)),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,12 +36,13 @@ from actors.process import (
 )
 from actors.storage import Storage
 from cluster.batch import Stages, run
+from cluster.batch_progress import SoFar
 from cluster.change import Change
 from cluster.compact import compacted
 from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.sources import find_files
 from cluster.ingest.walk import WalkLimits
-from cluster.jobs import in_words
+from cluster.jobs import Withdrawn, in_words
 from cluster.naming import Target
 
 _log = logging.getLogger("shoal.batch")
@@ -52,6 +52,7 @@ JOB_BYTES = 1 << 30
 _DATA_BYTES = 128 << 20
 """What Ray Data holds in a replica, over what an online one does."""
 _TELL_EVERY_S = 0.5
+_BEAT_S = 5.0
 _MOST_STARTS = 4
 """What dies again and again is not tried for ever."""
 _ASK_S = 60.0
@@ -107,25 +108,23 @@ class BatchJob:
         self._memory = guard_memory(config)
         self._storage = Storage(config.root)
         self._catalog = Catalog(self._storage)
-        self._started = time.time()
-        self._summaries: dict[int, BlockSummary] = {}
-        self._embedded: dict[int, tuple[int, int]] = {}
-        self._skipped: Counter[str] = Counter()
         self._telling = threading.Lock()
         self._told_at = 0.0
-        self._status = JobStatus(config.job_id, config.target.collection)
+        self._status: JobStatus = self._ask_steward(lambda it: it.job.remote(config.job_id), _ASK_S)
+        self._so_far = SoFar(self._status.started_at)
         threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
 
     @answers_always
     def read(self, number: int, summary: BlockSummary) -> None:
         """Take what became of a block's files, once or again."""
-        self._summaries[number] = summary
+        self._so_far.summaries[number] = summary
         self._tell_now_and_then()
 
     @answers_always
     def embedded(self, first: int, files: int, chunks: int) -> None:
         """Note that the chunks from the one of id `first` on are embedded, once or again."""
-        self._embedded[first] = (files, chunks)
+        self._so_far.embedded[first] = (files, chunks)
         self._tell_now_and_then()
 
     @answers_always
@@ -143,11 +142,13 @@ class BatchJob:
         try:
             self._refuse_to_die_for_ever()
             self._run()
+        except Withdrawn:
+            self._end(JobState.CANCELLED)
         except ShoalError as error:
-            self._fail(error, type(error).__name__)
+            self._end(JobState.FAILED, str(error), type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the job's status is where its errors go
             _log.exception("job %s failed", self._config.job_id)
-            self._fail(error, ShoalError.__name__)
+            self._end(JobState.FAILED, str(error), ShoalError.__name__)
         ray.kill(find_actor(self._config.name))  # a process that only exits is started again
 
     def _refuse_to_die_for_ever(self) -> None:
@@ -155,27 +156,24 @@ class BatchJob:
             message = f"the job died {_MOST_STARTS} times; {self._config.name}.log says more"
             raise GatewayUnavailable(message)
 
-    def _fail(self, error: Exception, kind: str) -> None:
-        self._tell(state=JobState.FAILED, error=str(error), error_kind=kind)
-
     def _run(self) -> None:
         self._tell(phase="finding the model")
         base, rebuilds, card = self._open()
         self._tell(phase="looking for files")
         target = self._config.target
-        found = find_files(target.root, target.scopes, WalkLimits(self._config.max_file_bytes))
+        limits = WalkLimits(self._config.max_file_bytes)
+        self._so_far.found = found = find_files(target.root, target.scopes, limits)
         change = Change(self._storage, self._config.target, base, rebuilds)
         blocks = list(change.blocks(found.files, self._config.max_file_bytes))
-        self._skipped = Counter(found.skipped)
         self._tell(phase="reading and embedding", files_total=len(found.files))
         if blocks:
             run(self._stages(change, card), blocks)
-        for summary in self._summaries.values():
+        for summary in self._so_far.summaries.values():
             change.take(summary)
         published = self._publish(change, rebuilds)
-        self._tell(
+        self._end(
+            JobState.DONE,
             phase="done",
-            state=JobState.DONE,
             generation=published.generation,
             files_removed=change.removed,
         )
@@ -228,7 +226,9 @@ class BatchJob:
             self._tell(phase="warming")
             self._warm(change.following(written), rebuilds)
         self._tell(phase="publishing")
-        published = change.publish(written, self._config.job_id, self._all_skipped())
+        if not self._ask_steward(lambda it: it.may_publish.remote(self._config.job_id), _ASK_S):
+            raise Withdrawn
+        published = change.publish(written, self._config.job_id, self._so_far.skipped)
         self._ask_steward(lambda steward: steward.published.remote(), _ASK_S)
         return published
 
@@ -242,11 +242,11 @@ class BatchJob:
             calls = {n: r.embed.remote(["warm"], "query") for n, r in replicas.items() if r}
             answers_within(calls, _LOAD_S)
 
-    def _all_skipped(self) -> dict[str, int]:
-        skipped = Counter(self._skipped)
-        for summary in list(self._summaries.values()):
-            skipped.update(summary.skipped)
-        return dict(skipped)
+    def _beat(self) -> None:
+        """Let the steward know that the job goes on, whatever it is waiting for."""
+        while True:
+            time.sleep(_BEAT_S)
+            self._tell()
 
     def _tell_progress(self, phase: str, done: int, total: int) -> None:
         self._tell(phase=in_words(phase, done, total))
@@ -256,29 +256,20 @@ class BatchJob:
             self._tell()
 
     def _tell(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobStatus
-        """Let the steward know how far the job is; how it ended, until the steward has heard it."""
+        """Let the steward know how far the job is."""
         with self._telling:
+            if self._status.state.is_final:
+                return
             self._told_at = time.monotonic()
-            self._status = status = replace(self._status, **self._counts(), **changes)
-        if status.state is JobState.RUNNING:
-            tell_at_once(self._config.steward, lambda steward: steward.report.remote(status))
-        else:
-            self._ask_steward(lambda steward: steward.report.remote(status), _ASK_S)
+            self._status = status = replace(self._status, **self._so_far.told(), **changes)
+        tell_at_once(self._config.steward, lambda steward: steward.report.remote(status))
 
-    def _counts(self) -> dict[str, Any]:
-        summaries = list(self._summaries.values())
-        embedded = list(self._embedded.values())
-        unchanged = sum(len(summary.unchanged) for summary in summaries)
-        skipped = sum(sum(summary.skipped.values()) for summary in summaries)
-        done = sum(files for files, _ in embedded)
-        return {
-            "seconds": time.time() - self._started,
-            "files_done": unchanged + skipped + done,
-            "files_changed": done,
-            "files_unchanged": unchanged,
-            "chunks": sum(chunks for _, chunks in embedded),
-            "skipped": self._all_skipped(),
-        }
+    def _end(self, state: JobState, error: str = "", kind: str = "", **changes: Any) -> None:  # noqa: ANN401
+        """Let the steward know how the job ended, and wait until it does."""
+        with self._telling:
+            told = replace(self._status, **self._so_far.told(), **changes)
+            self._status = status = told.ended(state, error, kind)
+        self._ask_steward(lambda steward: steward.report.remote(status), _ASK_S)
 
     def _ask_steward(self, call: Callable[[Any], Any], within_s: float) -> Any:  # noqa: ANN401
         """Return the steward's answer, asked again while it is being restarted."""

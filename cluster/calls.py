@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from actors.asking import first_answer
 from actors.errors import GatewayUnavailable, ReplicaLost, ShoalError
-from actors.messages import ActorStatus, JobStatus, Pool, Scale
+from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
 from actors.scaling import router_names
 from cluster import report
 from cluster.protocol import Replica
@@ -137,6 +137,24 @@ class Calls:
     def report(self, status: JobStatus) -> None:
         """Let the steward know of a job; the next report comes soon, so none is waited for."""
         self._steward.report.remote(status)
+
+    async def heard(self, status: JobStatus) -> JobState:
+        """Let the steward know that a job runs, and return the job's state as the steward has it.
+
+        A job may be cancelled through another gateway.
+        """
+        reported = self._told(lambda steward: steward.report.remote(status), STATUS_S, status.state)
+        return JobState(await reported)
+
+    async def may_publish(self, job_id: str) -> bool:
+        """Ask whether a job may publish; without an answer it may, so that no work is lost."""
+        allowed = self._told(lambda steward: steward.may_publish.remote(job_id), _PATIENCE_S, True)
+        return bool(await allowed)
+
+    async def cancel(self, job_id: str) -> JobStatus:
+        """Cancel a job that runs elsewhere, or nowhere; NotFound where it is unknown."""
+        job: JobStatus = await self.ask(STEWARD, lambda steward: steward.cancel.remote(job_id))
+        return job
 
     async def report_end(self, status: JobStatus) -> None:
         """Let the steward know of a job that ended."""

@@ -224,7 +224,10 @@ def _still_known() -> Iterator[None]:
 
 
 def _succeeded(job: Job) -> Job:
-    if job.state == "failed":
+    if job.state == "cancelled":
+        message = f"job {job.id} was cancelled; collection {job.collection!r} is as it was"
+        raise ShoalError(message)
+    if job.state in ("failed", "interrupted"):
         raise BY_NAME.get(job.error_kind, ShoalError)(job.error)
     return job
 

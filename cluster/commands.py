@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
-from cluster import model_commands
+from cluster import job_commands, model_commands
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
 
@@ -36,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(model_commands.app, name="models")
+app.command()(job_commands.jobs)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
 Count = int | None
 
@@ -278,7 +279,7 @@ def _wait(shoal: ShoalClient, job: Job, as_json: bool) -> None:
         with console.job_progress() as show:
             job = shoal.wait(job, show)
     except KeyboardInterrupt:
-        console.err.print(f"job {job.id} goes on in the background; see `shoal status`")
+        console.err.print(job_commands.how_to_go_on(job.id), markup=False)
         raise
     if as_json:
         print_json(job.model_dump())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.errors import ShoalError
+from cluster.job_overview import job_lines, jobs_table, pace, set_aside
 from cluster.overview import heading, show_actors
 from cluster.protocol import (
     Collection,
@@ -49,6 +51,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _SNIPPET_LINES = 8
 _LOOK_S = 0.5
+_JOBS_LISTED = 40
 _MB = 1e6
 
 
@@ -70,10 +73,10 @@ def job_progress() -> Iterator[Callable[[Job], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("files, {task.fields[chunks]} chunks"),
+        TextColumn("files, {task.fields[chunks]} chunks{task.fields[pace]}"),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task("waiting", total=None, chunks=0)
+        bar = progress.add_task("waiting", total=None, chunks=0, pace="")
 
         def show(job: Job) -> None:
             progress.update(
@@ -82,9 +85,26 @@ def job_progress() -> Iterator[Callable[[Job], None]]:
                 completed=job.files_done,
                 total=job.files_total or None,
                 chunks=job.chunks,
+                pace=f", {pace(job)}" if job.rate else "",
             )
 
         yield show
+
+
+def show_jobs(jobs: tuple[Job, ...]) -> None:
+    """Print a line for each of the first jobs, and how many more there are."""
+    if not jobs:
+        out.print("no jobs yet; `shoal index FOLDER` starts one")
+        return
+    out.print(jobs_table(jobs[:_JOBS_LISTED], time.time()))
+    if len(jobs) > _JOBS_LISTED:
+        out.print(f"and {len(jobs) - _JOBS_LISTED} older ones; --json has all")
+
+
+def show_job_in_full(job: Job) -> None:
+    """Print all that is known of a job, its errors file by file."""
+    for line in job_lines(job, time.time()):
+        out.print(line, markup=False)
 
 
 @contextmanager
@@ -189,9 +209,8 @@ def show_job(job: Job, memory_bytes: int, processes: int) -> None:
         f"{memory_bytes / _MB:.0f} MB in {processes} processes",
         markup=False,
     )
-    if job.skipped:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(job.skipped.items()))
-        out.print(f"skipped: {reasons}", markup=False)
+    for line in set_aside(job):
+        out.print(line, markup=False)
 
 
 def show_collections(collections: tuple[Collection, ...]) -> None:
@@ -209,9 +228,9 @@ def show_status(status: Status) -> None:
     show_actors(status, out)
     out.print()
     show_collections(status.collections)
-    for job in status.jobs:
-        done = f"{job.phase} {job.files_done}/{job.files_total} {job.error}"
-        out.print(f"job {job.id} ({job.collection}): {job.state}, {done}", markup=False)
+    if status.jobs:
+        out.print()
+        out.print(jobs_table(status.jobs, time.time()))
 
 
 def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,11 +18,13 @@ from ray.exceptions import WorkerCrashedError
 from actors.asking import unwrapped
 from actors.catalog import Manifest
 from actors.engines.base import OnProgress
-from actors.messages import JobState, JobStatus, SegmentRef
+from actors.messages import FileError, JobState, JobStatus, SegmentRef
+from actors.pace import Pace
 from actors.storage import Storage
 from cluster.change import Change
 from cluster.embedding import OpenedModel
 from cluster.ingest.pipeline import (
+    CANNOT_BE_PARSED,
     SEGMENT_ROWS,
     BlockOfFiles,
     BlockSummary,
@@ -30,13 +33,16 @@ from cluster.ingest.pipeline import (
     write_blocks,
 )
 from cluster.ingest.sources import find_files
-from cluster.ingest.walk import WalkLimits
+from cluster.ingest.walk import UNREADABLE, WalkLimits
 from cluster.naming import Target
 
 _log = logging.getLogger("shoal.jobs")
 
 _WINDOW = 6
 """Blocks on their way at once: two being read, two waiting for the model, two in between."""
+
+ERRORS_TOLD = 100
+"""Files in error that a job names: it is reported several times a second, and stays small."""
 
 _read_block = ray.remote(num_returns=2, max_retries=0)(read_block)
 _write_blocks = ray.remote(write_blocks)
@@ -48,6 +54,10 @@ class Opened:
 
     base: Manifest
     model: OpenedModel
+
+
+class Withdrawn(Exception):
+    """The job was cancelled before it published."""
 
 
 Open = Callable[[OnProgress], Awaitable[Opened]]
@@ -108,11 +118,13 @@ class IndexJob:
         open_base: Finds the generation to build on, and its model.
         storage: The root.
         max_file_bytes: Larger files are skipped.
+        may_publish: Asked last: whether the job of that id was not cancelled elsewhere.
         announce: Makes the search side see what was published.
         report: Told how far the job is.
 
     Attributes:
         status: How far it is.
+        publishes: It is past the point where it can be cancelled.
         embedders: Actor names of its model's replicas, once they are known.
     """
 
@@ -123,6 +135,7 @@ class IndexJob:
         open_base: Open,
         storage: Storage,
         max_file_bytes: int,
+        may_publish: Callable[[str], Awaitable[bool]],
         announce: Callable[[], Awaitable[None]],
         report: Callable[[JobStatus], None],
     ) -> None:
@@ -130,14 +143,20 @@ class IndexJob:
         self._open_base = open_base
         self._storage = storage
         self._max_file_bytes = max_file_bytes
+        self._may_publish = may_publish
         self._announce = announce
         self._report = report
         self.embedders: tuple[str, ...] = ()
         self._opening: asyncio.Future[Opened] | None = None
         self._started = time.perf_counter()
+        self._pace = Pace()
+        self._errors: list[FileError] = []
+        self.publishes = False
         self._writer = SegmentWriter(storage, target.collection)
         self._skipped: Counter[str] = Counter()
-        self.status = JobStatus(job_id, target.collection)
+        self.status = JobStatus(
+            job_id, target.collection, source=in_short(target), started_at=time.time()
+        )
 
     async def run(self) -> JobStatus:
         """Do the job and publish; on any error the collection stays as it was."""
@@ -150,6 +169,7 @@ class IndexJob:
         )
         self._writer.drafts = self._change.drafts.folder
         self._skipped.update(found.skipped)
+        self._errors += [FileError(path, UNREADABLE) for path in found.unreadable]
         self._tell(phase="reading and embedding", files_total=len(found.files))
         blocks = await asyncio.to_thread(self._change.blocks, found.files, self._max_file_bytes)
         await _windowed(self._block(block) for block in blocks)
@@ -162,9 +182,12 @@ class IndexJob:
         )
 
     async def open(self) -> None:
-        """Find the generation to build on and its model; `run` does it where nobody did."""
+        """Find the generation to build on and its model; `run` does it where nobody did.
+
+        What fails here is not reported: a job that is refused at once is none.
+        """
         if self._opening is None:
-            self._tell(phase="finding the model")
+            self.status = replace(self.status, phase="finding the model")
             self._opening = asyncio.ensure_future(self._open_base(self._tell_progress))
         opened = await asyncio.shield(self._opening)
         self._base, self._embed = opened.base, opened.model.embed
@@ -180,11 +203,15 @@ class IndexJob:
         except (WorkerCrashedError, MemoryError):
             await self._after_crash(block)
             return
+        except asyncio.CancelledError:
+            ray.cancel(summary_ref)
+            raise
         if summary.chunks:
             vectors = await self._embed(chunks)
             self._writer.add(block.shard, chunks, vectors, summary.chunks)
         self._change.take(summary)
         self._skipped.update(summary.skipped)
+        self._errors += summary.errors
         now = self.status
         self._tell(
             files_done=now.files_done + len(block.files),
@@ -199,14 +226,19 @@ class IndexJob:
             for half in halves(block):
                 await self._block(half)
             return
-        _log.warning("parsing %s took too much memory; it is skipped", block.files[0].path)
-        self._skipped["cannot be parsed"] += 1
+        path = block.files[0].path
+        _log.warning("parsing %s took too much memory; it is skipped", path)
+        self._skipped[CANNOT_BE_PARSED] += 1
+        self._errors.append(FileError(path, CANNOT_BE_PARSED))
         self._tell(files_done=self.status.files_done + 1)
 
     async def _publish(self) -> Manifest:
         self._tell(phase="writing")
         written = await self._writer.finish()
+        self.publishes = True  # a thread cannot be ended: nobody is to give it up halfway
         self._tell(phase="publishing")
+        if not await self._may_publish(self.status.id):
+            raise Withdrawn
         published = await asyncio.to_thread(self._publish_all, written)
         if published != self._base:
             await self._announce()
@@ -219,12 +251,34 @@ class IndexJob:
             shards[number] += refs
         return self._change.publish(shards, self.status.id, self._skipped)
 
-    def _tell(self, **changes: Any) -> JobStatus:  # noqa: ANN401 - fields of JobStatus
-        seconds = time.perf_counter() - self._started
-        skipped = dict(self._skipped)
-        self.status = replace(self.status, seconds=seconds, skipped=skipped, **changes)
+    def now(self) -> JobStatus:
+        """Return how far the job is at this moment: time passes while nothing else does."""
+        if self.status.state is JobState.RUNNING:
+            seconds = time.perf_counter() - self._started
+            told = self.status
+            rate, eta_s = self._pace.at(seconds, told.files_done, told.files_total)
+            self.status = replace(told, seconds=seconds, rate=rate, eta_s=eta_s)
+        return self.status
+
+    def _tell(self, state: JobState = JobState.RUNNING, **changes: Any) -> JobStatus:  # noqa: ANN401 - fields of JobStatus
+        self.status = replace(
+            self.status,
+            skipped=dict(self._skipped),
+            errors=tuple(self._errors[:ERRORS_TOLD]),
+            errors_omitted=max(0, len(self._errors) - ERRORS_TOLD),
+            **changes,
+        )
+        now = self.now()
+        self.status = now if state is JobState.RUNNING else now.ended(state)
         self._report(self.status)
         return self.status
+
+
+def in_short(target: Target) -> str:
+    """Return what is indexed; places below the root are counted where there are several."""
+    if len(target.scopes) > 1:
+        return f"{len(target.scopes)} places in {target.root}"
+    return str(Path(target.root, target.scopes[0]))
 
 
 def in_words(phase: str, done: int, total: int) -> str:
@@ -245,6 +299,7 @@ async def _windowed(work: Iterable[Awaitable[None]]) -> None:
         except asyncio.CancelledError:
             for unfinished in pending:
                 unfinished.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
             raise
         failed = next((f.exception() for f in done if f.exception()), None)
         if failed:

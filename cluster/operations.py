@@ -221,8 +221,18 @@ class Operations:
     @Operation
     @staticmethod
     def jobs() -> Call[tuple[Job, ...]]:
-        """Return all jobs that are remembered."""
+        """Return all jobs that are remembered: running ones first, newest first."""
         return Call("GET", "/v1/jobs", TypeAdapter(tuple[Job, ...]))
+
+    @Operation
+    @staticmethod
+    def cancel(job_id: str) -> Call[Job]:
+        """Cancel a job, which leaves its collection as it was; return the job as it is then.
+
+        One that has ended stays as it is, and so does one that publishes already: its state
+        tells.
+        """
+        return Call("DELETE", f"/v1/jobs/{quote(job_id, safe='')}", TypeAdapter(Job))
 
     @Operation
     @staticmethod

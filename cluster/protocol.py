@@ -159,12 +159,22 @@ class IngestReply(Message):
     chunks: int
 
 
+class FileError(Message):
+    """A file that was set aside, because it cannot be read or breaks what reads it."""
+
+    path: str
+    reason: str
+
+
 class Job(Message):
-    """How far an indexing job is."""
+    """How far a job is; `rate` is files a second, and lists of jobs count errors without paths."""
 
     id: str
     collection: str
-    state: Literal["running", "done", "failed"]
+    kind: str
+    source: str
+    started_at: float
+    state: Literal["running", "done", "failed", "cancelled", "interrupted"]
     phase: str
     files_done: int
     files_total: int
@@ -173,8 +183,12 @@ class Job(Message):
     files_removed: int
     chunks: int
     skipped: dict[str, int]
+    errors: tuple[FileError, ...]
+    errors_omitted: int
     generation: int
     seconds: float
+    rate: float
+    eta_s: float | None
     error: str
     error_kind: str
 

@@ -27,6 +27,7 @@ from actors.process import NAMESPACE, end_actor, find_actor, find_or_make
 from actors.steward import StewardConfig
 from actors.storage import Storage
 from cluster.batch_job import JOB_BYTES, BatchConfig, BatchJob
+from cluster.jobs import in_short
 from cluster.naming import Target, choose_target
 from cluster.operations import first_problem
 from cluster.protocol import ReindexBody
@@ -72,7 +73,14 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         threads=plan.pools.threads,
         steward=plan.name,
     )
-    status = JobStatus(job_id, target.collection, phase="starting")
+    status = JobStatus(
+        job_id,
+        target.collection,
+        kind="reindex",
+        source=in_short(target),
+        started_at=time.time(),
+        phase="starting",
+    )
     _asked(lambda steward: steward.report.remote(status))
     find_or_make(BatchJob, config, max_restarts=_RESTARTS)
     return status

@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from actors.errors import ShoalError
+from actors.job_book import interrupted
 from actors.messages import JobState, JobStatus
 from cluster.calls import Calls
-from cluster.jobs import IndexJob
+from cluster.jobs import IndexJob, Withdrawn
 from cluster.models import load_under_way
 
 _log = logging.getLogger("shoal.running")
 
 _STOP_S = 3.0
+_BEAT_S = 5.0
+"""A job that is silent for a minute counts as interrupted: some of these may be lost."""
 _AT_ONCE_S = 2.0
 """What is wrong with a job is told by the call that starts it, where it is known so soon."""
 
@@ -33,6 +36,8 @@ class RunningJobs:
         self._on_end = on_end
         self._jobs: dict[str, IndexJob] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[str, JobState] = {}  # as what those end that are being ended
+        self._beating: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return how many run."""
@@ -46,13 +51,17 @@ class RunningJobs:
         """Start a job; raise what is wrong with it, where that is known at once."""
         await _at_once(job.open())
         self._jobs[job.status.id] = job
+        self._calls.report(job.now())
         self._tasks[job.status.id] = asyncio.create_task(self._run(job))
+        await asyncio.sleep(0)  # one that is ended before it has begun could not say so
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.create_task(self._beat())
         return job.status
 
     async def status(self, job_id: str) -> JobStatus:
         """Return a job's status; while it waits for its model, the phase says how far that is."""
         job = self._jobs[job_id]
-        status = job.status
+        status = job.now()
         if status.chunks or not job.embedders:
             return status
         loading = load_under_way(await self._calls.replicas(job.embedders))
@@ -60,36 +69,68 @@ class RunningJobs:
 
     def all(self) -> tuple[JobStatus, ...]:
         """Return the jobs that run."""
-        return tuple(job.status for job in self._jobs.values())
+        return tuple(job.now() for job in self._jobs.values())
+
+    async def cancel(self, job_id: str) -> JobStatus:
+        """End a job, which leaves its collection as it was, and return it once it has ended.
+
+        One that publishes already is waited for: what it publishes cannot be taken back.
+        """
+        job, task = self._jobs[job_id], self._tasks[job_id]
+        self._end(job_id, JobState.CANCELLED)
+        await asyncio.wait({task})
+        return job.status
 
     async def stop(self) -> None:
         """End all jobs, which leaves their collections as they were."""
-        running = list(self._tasks.values())
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=_STOP_S)
+        if self._beating is not None:
+            self._beating.cancel()
+        for job_id in self._jobs:
+            self._end(job_id, JobState.INTERRUPTED)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=_STOP_S)
+
+    def _end(self, job_id: str, state: JobState) -> None:
+        job = self._jobs[job_id]
+        if job.status.state is JobState.RUNNING and not job.publishes and job_id not in self._ends:
+            self._ends[job_id] = state
+            self._tasks[job_id].cancel()
+
+    async def _beat(self) -> None:
+        """Let the steward know of all jobs while there are any; heed what it knows of them."""
+        while self._jobs:
+            await asyncio.sleep(_BEAT_S)
+            for job_id, job in tuple(self._jobs.items()):
+                try:
+                    state = await self._calls.heard(job.now())
+                except Exception:  # noqa: BLE001 - the next one may be heard, and must come
+                    _log.warning("job %s could not be reported", job_id, exc_info=True)
+                    continue
+                if state is JobState.CANCELLED and job_id in self._jobs:
+                    self._end(job_id, state)
 
     async def _run(self, job: IndexJob) -> None:
+        job_id = job.status.id
         try:
             await job.run()
+        except Withdrawn:
+            job.status = job.now().ended(JobState.CANCELLED)
         except Exception as error:  # noqa: BLE001 - the job's status is where its errors go
             known = isinstance(error, ShoalError)
             if not known:
-                _log.exception("job %s failed", job.status.id)
+                _log.exception("job %s failed", job_id)
             kind = type(error).__name__ if known else ShoalError.__name__
-            job.status = _failed(job.status, str(error), kind)
+            job.status = job.now().ended(JobState.FAILED, str(error), kind)
         except asyncio.CancelledError:
-            ended = "the gateway ended; the collection is as it was, run this again"
-            job.status = _failed(job.status, ended)
+            if self._ends.get(job_id) is JobState.CANCELLED:
+                job.status = job.now().ended(JobState.CANCELLED)
+            else:
+                job.status = interrupted(job.now(), "the gateway")
         finally:
             await self._calls.report_end(job.status)
-            del self._jobs[job.status.id], self._tasks[job.status.id]
+            del self._jobs[job_id], self._tasks[job_id]
+            self._ends.pop(job_id, None)
             self._on_end()
-
-
-def _failed(status: JobStatus, error: str, kind: str = "") -> JobStatus:
-    return replace(status, state=JobState.FAILED, error=error, error_kind=kind)
 
 
 async def _at_once(opening: Awaitable[None]) -> None:

@@ -60,6 +60,9 @@ from cluster.upload import Upload, packed, unpacked
 
 _log = logging.getLogger("shoal.service")
 
+_JOBS_SHOWN = 20
+"""In the status of the cluster; `jobs` returns all."""
+
 
 class Service:
     """The one driver of the cluster; every door speaks to it.
@@ -173,6 +176,7 @@ class Service:
             partial(self._open, target, body.model),
             self._storage,
             self.settings.max_file_bytes,
+            self._calls.may_publish,
             self._calls.published,
             self._calls.report,
         )
@@ -212,8 +216,13 @@ class Service:
             return _job(await self._jobs.status(job_id))
         return _job(await self._calls.ask(STEWARD, lambda steward: steward.job.remote(job_id)))
 
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job; see `ShoalClient.cancel`."""
+        running = job_id in self._jobs
+        return _job(await (self._jobs if running else self._calls).cancel(job_id))
+
     async def jobs(self) -> tuple[Job, ...]:
-        """Return all jobs that are remembered."""
+        """Return all jobs that are remembered: running ones first, newest first."""
         known = await self._calls.ask(STEWARD, lambda steward: steward.jobs.remote())
         return tuple(map(_job, known))
 
@@ -291,9 +300,9 @@ class Service:
         return await open_model(self._calls.pool, name, found, on_progress)
 
     async def _known_jobs(self) -> tuple[Job, ...]:
-        """Return all jobs, or those under way where the steward is away."""
+        """Return the first jobs, or those under way where the steward is away."""
         try:
-            return await asyncio.wait_for(self.jobs(), STATUS_S)
+            return (await asyncio.wait_for(self.jobs(), STATUS_S))[:_JOBS_SHOWN]
         except (TimeoutError, GatewayUnavailable):
             return tuple(map(_job, self._jobs.all()))
 

@@ -181,7 +181,7 @@ async def models(service: _Service) -> tuple[Model, ...]:
 
 @_operations.get("/jobs")
 async def jobs(service: _Service) -> tuple[Job, ...]:
-    """Return all jobs that are remembered."""
+    """Return all jobs that are remembered: running ones first, newest first."""
     return await service.jobs()
 
 
@@ -189,6 +189,12 @@ async def jobs(service: _Service) -> tuple[Job, ...]:
 async def job(job_id: str, service: _Service) -> Job:
     """Return how far a job is."""
     return await service.job(job_id)
+
+
+@_operations.delete("/jobs/{job_id}")
+async def cancel(job_id: str, service: _Service) -> Job:
+    """Cancel a job, and return it as it is then."""
+    return await service.cancel(job_id)
 
 
 @_operations.get("/collections")

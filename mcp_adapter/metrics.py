@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from actors.messages import Histogram
 from actors.routing.admission import Admission
-from cluster.protocol import Replica, Status
+from cluster.protocol import Job, Replica, Status
 from mcp_adapter.requests import Times
 
 _PRESSURE = {"ok": 0, "soft": 1, "hard": 2}
@@ -109,6 +109,7 @@ _OF_HOSTS = (
     (CounterMetricFamily, "segment_cache_misses", "opens", "Segments opened when asked for"),
     (CounterMetricFamily, "segment_closes", "closes", "Segments closed: replaced, or for memory"),
 )
+_JOB_STATES = get_args(Job.model_fields["state"].annotation)
 _HISTOGRAMS = {
     "search_stage_seconds": (
         "stage",
@@ -156,6 +157,7 @@ class _Snapshot(Collector):
         yield from _routers([r for r in answering if r.kind == "Router"])
         yield from _histograms(self._routers)
         yield from _hosts([r for r in answering if r.kind == "ShardHost"])
+        yield from _jobs([r for r in answering if r.kind == "Steward"])
         yield from _gateway(self._gateway)
         yield GaugeMetricFamily("shoal_nodes", "Machines alive", value=self._status.nodes)
         yield GaugeMetricFamily(
@@ -218,6 +220,18 @@ def _hosts(hosts: Sequence[Replica]) -> Iterator[Metric]:
             ([host.name, tier] for host, tier in both),
             (host.detail[f"{tier}_{what}"] for host, tier in both),
         )
+
+
+def _jobs(stewards: Sequence[Replica]) -> Iterator[Metric]:
+    both = [(steward, state) for steward in stewards for state in _JOB_STATES]
+    yield _family(
+        GaugeMetricFamily,
+        "jobs",
+        "Jobs that are remembered, by state",
+        ("state",),
+        ([state] for _, state in both),
+        (steward.detail[f"jobs_{state}"] for steward, state in both),
+    )
 
 
 def _gateway(gateway: Gateway) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from mcp_adapter.answers import (
     CollectionsAnswer,
     Hit,
     IndexAnswer,
+    JobsAnswer,
     SearchAnswer,
 )
 
@@ -39,24 +40,38 @@ def index_text(answer: IndexAnswer) -> str:
     return (
         f"Job {answer.job_id} ({answer.state}) brings collection {answer.collection} up to date "
         f"with {answer.path}, in the background. job_status(job_id={answer.job_id!r}) says how far "
-        "it is; the collection can be searched in its new state once the job is done."
+        "it is, cancel_job ends it; the collection can be searched in its new state once the job "
+        "is done."
     )
 
 
+def jobs_text(answer: JobsAnswer) -> str:
+    """Return how far jobs are, and how many more there are."""
+    if not answer.jobs:
+        return "No jobs yet. index_path(path=<absolute folder>) starts one."
+    more = [f"and {answer.omitted} older ones"] if answer.omitted else []
+    return "\n".join([*map(job_text, answer.jobs), *more])
+
+
 def job_text(job: Job) -> str:
-    """Return how far a job is and what to do next."""
+    """Return how far a job is."""
     done = f"{job.files_done} of {job.files_total} files"
     more = (
         f"{job.files_changed} new or changed, {job.files_unchanged} unchanged, "
         f"{job.files_removed} removed, {job.chunks} chunks"
     )
+    left = "" if job.eta_s is None else f", about {job.eta_s:.0f} s left"
     lines = [
-        f"Job {job.id}, collection {job.collection}: {job.state} ({job.phase}), {done}, {more}, "
-        f"generation {job.generation}, {job.seconds:.1f} s"
+        f"Job {job.id} ({job.kind} of {_line(job.source)}), collection {job.collection}: "
+        f"{job.state} ({job.phase}), {done}, {more}, "
+        f"generation {job.generation}, {job.seconds:.1f} s, {job.rate:.1f} files/s{left}"
     ]
     if job.skipped:
         skipped = (f"{reason} {count}" for reason, count in job.skipped.items())
         lines.append(f"skipped: {_joined(skipped)}")
+    lines += [f"in error: {_line(error.path)}: {error.reason}" for error in job.errors]
+    if job.errors_omitted:
+        lines.append(f"{job.errors_omitted} files in error are not listed")
     if job.error:
         lines.append(f"{job.error_kind}: {job.error}")
     return "\n".join(lines)

@@ -23,9 +23,12 @@ from mcp_adapter.answers import (
     ClusterAnswer,
     CollectionsAnswer,
     IndexAnswer,
+    JobsAnswer,
     SearchAnswer,
     cluster_answer,
     collections_answer,
+    job_answer,
+    jobs_answer,
     search_answer,
 )
 from mcp_adapter.progress import Phases
@@ -53,8 +56,17 @@ it. Unchanged files cost nothing. Ignored, binary and very large files are skipp
 list_collections does not show the folder, or shows it out of date."""
 
 _JOB_STATUS = """\
-Tell how far a job of index_path is: its phase, files done and in all, chunks, what was skipped,
-and the error of one that failed. Large folders take minutes: do something else between calls."""
+Tell how far a job of index_path is: its phase, files done and in all, files per second, the time
+left, chunks, what was skipped, which files are in error, and why it failed. Without job_id it
+lists the latest jobs, running ones first. Large folders take minutes: do something else between
+calls. A job that is "interrupted" lost its process: call index_path again."""
+
+_CANCEL_JOB = """\
+End a running job that is not wanted any more, as of a wrong or far too large folder; everything
+it did is dropped, and its collection stays as it was before. Call it for a job that you started,
+or where the user asks for it. A job that has ended stays as it is: the answer tells its state."""
+
+_UNKNOWN_JOB = "job_status without job_id lists the latest jobs with their ids."
 
 _LIST_COLLECTIONS = """\
 List what is indexed: each collection's name, source folder, size and time of its last update.
@@ -102,7 +114,12 @@ IndexCollection = Annotated[
     str | None,
     Field(description="Collection to put it in; by default the one that holds it, or a new one"),
 ]
-JobId = Annotated[str, Field(description="As returned by index_path", pattern=r"^[\w.-]{1,64}$")]
+_JOB_ID = r"^[\w.-]{1,64}$"
+JobId = Annotated[str, Field(description="As returned by index_path", pattern=_JOB_ID)]
+OneJobId = Annotated[
+    Annotated[str, Field(pattern=_JOB_ID)] | None,
+    Field(description="As returned by index_path; none for the latest jobs"),
+]
 
 
 class Shoal(Protocol):
@@ -125,6 +142,12 @@ class Shoal(Protocol):
 
     def job(self, job_id: str) -> Awaitable[Job]:
         """Return how far a job is."""
+
+    def jobs(self) -> Awaitable[tuple[Job, ...]]:
+        """Return all jobs, running ones first, newest first."""
+
+    def cancel(self, job_id: str) -> Awaitable[Job]:
+        """Cancel a job."""
 
     def collections(self) -> Awaitable[tuple[Collection, ...]]:
         """Return all collections."""
@@ -215,11 +238,24 @@ class Tools:
         )
         return _result(render.index_text(answer), answer)
 
-    async def job_status(self, job_id: JobId, ctx: Context) -> Annotated[CallToolResult, Job]:
-        """Return how far a job is."""
-        async with self._asking(ctx, "cluster_status lists the latest jobs with their ids."):
-            job = await self._shoal.job(job_id)
-        return _result(render.job_text(job), job)
+    async def job_status(
+        self, ctx: Context, job_id: OneJobId = None
+    ) -> Annotated[CallToolResult, JobsAnswer]:
+        """Return how far a job is, or the latest ones are."""
+        async with self._asking(ctx, _UNKNOWN_JOB):
+            if job_id is None:
+                answer = jobs_answer(await self._shoal.jobs())
+            else:
+                answer = job_answer(await self._shoal.job(job_id))
+        return _result(render.jobs_text(answer), answer)
+
+    async def cancel_job(
+        self, job_id: JobId, ctx: Context
+    ) -> Annotated[CallToolResult, JobsAnswer]:
+        """Cancel a job."""
+        async with self._asking(ctx, _UNKNOWN_JOB):
+            answer = job_answer(await self._shoal.cancel(job_id))
+        return _result(render.jobs_text(answer), answer)
 
     async def list_collections(self, ctx: Context) -> Annotated[CallToolResult, CollectionsAnswer]:
         """Return what is indexed."""
@@ -281,6 +317,7 @@ def register(
     add(tools.search, title="Search", description=_SEARCH, annotations=reads)
     add(tools.index_path, title="Index a path", description=_INDEX_PATH, annotations=writes)
     add(tools.job_status, title="Job status", description=_JOB_STATUS, annotations=reads)
+    add(tools.cancel_job, title="Cancel a job", description=_CANCEL_JOB, annotations=writes)
     add(
         tools.list_collections,
         title="List collections",
@@ -292,7 +329,7 @@ def register(
     )
 
 
-def _result(text: str, answer: Answer | Job) -> CallToolResult:
+def _result(text: str, answer: Answer) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content=answer.model_dump(mode="json"),

@@ -19,19 +19,21 @@ from actors.index.merging import merged_since
 from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, chunk_table, write_segment
 from actors.memory import data_limit, give_back
-from actors.messages import Chunk, SegmentRef
+from actors.messages import Chunk, FileError, SegmentRef
 from actors.priority import step_back
 from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.ingest.chunk import chunk
 from cluster.ingest.read import Skip, read_text
-from cluster.ingest.walk import FoundFile
+from cluster.ingest.walk import UNREADABLE, FoundFile
 
 BLOCK_BYTES = 1 << 20
 """Source bytes in a block: a second of work for one core, and a few MB on their way."""
 BLOCK_FILES = 256
 READ_HEADROOM_BYTES = 1 << 30
 """What reading a block may take: 1 MB of files, and syntax trees of some fifty times that."""
+CANNOT_BE_PARSED = "cannot be parsed"
+"""Reason of a file that was left out because its reader died of it."""
 SEGMENT_ROWS = 1 << 15
 """Chunks in a segment: what waits in Ray's shared memory until it is written, about 80 MB."""
 
@@ -83,12 +85,14 @@ class BlockSummary:
         unchanged: Path → content hash of files whose chunks are there already.
         changed: Path → content hash of files whose chunks are new.
         skipped: Reason → files left out.
+        errors: Those of them that broke something.
     """
 
     chunks: int
     unchanged: Mapping[str, str]
     changed: Mapping[str, str]
     skipped: Mapping[str, int]
+    errors: tuple[FileError, ...] = ()
 
 
 def stored_files(storage: Storage, manifest: Manifest) -> dict[str, StoredFile]:
@@ -170,11 +174,14 @@ def _cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
     chunks: list[Chunk] = []
     hashes: list[str] = []
     unchanged, changed = {}, {}
+    errors: list[FileError] = []
     skipped: Counter[str] = Counter()
     for found in block.files:
         file = read_text(Path(block.root), found, block.max_file_bytes)
         if isinstance(file, Skip):
             skipped[file.reason] += 1
+            if file.reason == UNREADABLE:
+                errors.append(FileError(file.path, file.reason))
         elif file.content_hash in block.known.get(file.path, ()):
             unchanged[file.path] = file.content_hash
         else:
@@ -182,7 +189,7 @@ def _cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
             chunks += cut
             hashes += [file.content_hash] * len(cut)
             changed[file.path] = file.content_hash
-    summary = BlockSummary(len(chunks), unchanged, changed, dict(skipped))
+    summary = BlockSummary(len(chunks), unchanged, changed, dict(skipped), tuple(errors))
     return summary, chunk_table(block.collection, chunks, hashes)
 
 

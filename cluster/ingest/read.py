@@ -14,7 +14,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from cluster.ingest.languages import language_of
-from cluster.ingest.walk import MAX_FILE_BYTES, FoundFile
+from cluster.ingest.walk import MAX_FILE_BYTES, UNREADABLE, FoundFile
 
 _SNIFF_BYTES = 8 * 1024
 """Where a NUL byte makes a file binary; git looks at as many."""
@@ -78,7 +78,7 @@ def read_text(root: Path, file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> S
     try:
         data = _read(root / file.path, max_bytes + 1)
     except (OSError, ValueError):
-        return Skip(file.path, "unreadable")
+        return Skip(file.path, UNREADABLE)
     if data is None:
         return Skip(file.path, "not a regular file")
     if len(data) > max_bytes:

@@ -25,6 +25,9 @@ from cluster.ingest.languages import BINARY_SUFFIXES, suffix_of
 MAX_FILE_BYTES = 1024 * 1024
 """Larger files are data, bundles or logs; the largest hand-written sources are under 1 MiB."""
 
+UNREADABLE = "unreadable"
+"""Why an entry is left out that an error keeps from being read."""
+
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 """Never entered, whatever an ignore file says."""
 
@@ -89,10 +92,12 @@ class Walk:
     Attributes:
         files: The files, a folder's own before its sub-folders', each sorted by name.
         skipped: How many entries were left out so far, by reason; an ignored folder counts once.
+        unreadable: Which of them cannot be read, folders included.
     """
 
     files: Iterator[FoundFile]
     skipped: Counter[str]
+    unreadable: list[str]
 
 
 def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None) -> Walk:
@@ -118,7 +123,8 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
     real = _real_root(root)
     built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
     walker = _Walker(real, limits or WalkLimits(), Counter(), (built_in, *layers_above(real)))
-    return Walk(walker.files(_relative_scope(real, root, scope)), walker.skipped)
+    files = walker.files(_relative_scope(real, root, scope))
+    return Walk(files, walker.skipped, walker.unreadable)
 
 
 def _real_root(root: Path) -> str:
@@ -161,6 +167,7 @@ class _Walker:
     """The rules that hold at the root before its own."""
     reached: set[str] = field(default_factory=set)
     """Real paths that links led to: each is visited once."""
+    unreadable: list[str] = field(default_factory=list)
 
     def files(self, below: str) -> Iterator[FoundFile]:
         start = os.path.join(self.root, below)
@@ -186,7 +193,7 @@ class _Walker:
             with os.scandir(where) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError:
-            self.skipped["unreadable"] += 1
+            self._set_aside(folder.path)
             return
         prefix = folder.path + "/" if folder.path else ""
         layers = folder.layers
@@ -223,7 +230,7 @@ class _Walker:
         try:
             status = os.stat(where)
         except OSError:
-            self.skipped["unreadable"] += 1
+            self._set_aside(path)
             return
         if not stat.S_ISREG(status.st_mode):
             self.skipped["not a regular file"] += 1
@@ -231,6 +238,10 @@ class _Walker:
             self.skipped["too large"] += 1
         else:
             yield FoundFile(path, status.st_size)
+
+    def _set_aside(self, path: str) -> None:
+        self.skipped[UNREADABLE] += 1
+        self.unreadable.append(path or ".")
 
     def _link(
         self, path: str, where: str, here: _Folder, folders: list[_Folder]

@@ -1,8 +1,11 @@
-"""What the steward does every few seconds: a step that fails keeps no other from being done."""
+"""What the steward does every few seconds, where a step that fails keeps no other; and to jobs."""
 
 import threading
 
+from actors.job_book import JobBook
+from actors.messages import JobState, JobStatus
 from actors.steward import Steward
+from actors.storage import Storage
 
 
 class Rounds(Steward):
@@ -33,6 +36,9 @@ class Rounds(Steward):
     def _mend(self):
         self._step("mend")
 
+    def _look_after_jobs(self):
+        self._step("jobs")
+
     def retire(self):
         self._step("retire")
 
@@ -50,4 +56,35 @@ def test_taking_over_is_tried_until_it_succeeds():
 def test_a_step_that_fails_keeps_no_other_from_being_done():
     steward = Rounds("mend", rounds=4)
     steward._look_after_all()
-    assert steward.done == ["take over", "retire", "merge"] + ["mend", "retire", "merge"] * 3
+    rest = ["jobs", "retire", "merge"]
+    assert steward.done == ["take over", *rest] + ["mend", *rest] * 3
+
+
+class OfJobs(Steward):
+    """A steward of jobs alone."""
+
+    def __init__(self, storage):
+        self._jobs = JobBook(storage)
+
+
+def test_cancelling_ends_the_actor_that_runs_a_job_and_no_other(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr("actors.steward.end_actor", ended.append)
+    steward = OfJobs(Storage(str(tmp_path)))
+    for job_id, state in (("runs", JobState.RUNNING), ("done", JobState.DONE)):
+        steward.report(JobStatus(job_id, "pond", state=state))
+    assert steward.cancel("done").state is JobState.DONE
+    assert ended == []
+    assert steward.cancel("runs").state is JobState.CANCELLED
+    assert ended == ["job-runs"]
+    assert not steward.may_publish("runs")
+
+
+def test_an_actor_that_publishes_is_let_alone(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr("actors.steward.end_actor", ended.append)
+    steward = OfJobs(Storage(str(tmp_path)))
+    steward.report(JobStatus("runs", "pond"))
+    assert steward.may_publish("runs")
+    assert steward.cancel("runs").state is JobState.RUNNING
+    assert ended == []

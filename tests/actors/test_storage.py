@@ -35,6 +35,15 @@ def test_deleting_a_folder_leaves_its_neighbours(tmp_path):
     assert storage.names("c") == ["x2"]
 
 
+def test_removing_a_file_leaves_the_others_and_may_be_done_again(tmp_path):
+    storage = Storage(str(tmp_path))
+    for name in ("jobs/1.json", "jobs/2.json"):
+        storage.put(name, b"")
+    for _ in range(2):
+        storage.remove("jobs/1.json")
+    assert storage.names("jobs") == ["2.json"]
+
+
 def test_a_root_that_is_a_file_is_refused_with_its_name(tmp_path):
     root = tmp_path / "file"
     root.write_text("")

@@ -19,7 +19,7 @@ async def test_an_agent_indexes_a_folder_and_finds_what_it_asks_for(env, folder)
         job = {"state": "running", "id": started.structured_content["job_id"]}
         for _ in range(BOUND_S * 20):
             answer = await host.call_tool("job_status", {"job_id": job["id"]})
-            job = answer.structured_content
+            (job,) = answer.structured_content["jobs"]
             if job["state"] != "running":
                 break
         assert (job["state"], job["files_total"]) == ("done", 4)

@@ -51,6 +51,9 @@ def a_job(**other: Any) -> Job:
     known = {
         "id": "0a1b2c3d4e5f",
         "collection": "shoal",
+        "kind": "index",
+        "source": "/src/shoal",
+        "started_at": 1.7e9,
         "state": "running",
         "phase": "reading and embedding",
         "files_done": 120,
@@ -60,8 +63,12 @@ def a_job(**other: Any) -> Job:
         "files_removed": 1,
         "chunks": 900,
         "skipped": {"binary": 2},
+        "errors": (),
+        "errors_omitted": 0,
         "generation": 7,
         "seconds": 12.25,
+        "rate": 10.0,
+        "eta_s": 28.0,
         "error": "",
         "error_kind": "",
     }
@@ -125,6 +132,7 @@ class StubGateway:
         self.replies = {**known, **replies}
         self.bodies: list[Any] = []
         self.asked: set[str] = set()
+        self.calls: list[tuple[str, str]] = []
         self.hold_searches_until = "search"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -135,6 +143,7 @@ class StubGateway:
         self.bodies.append(json.loads(body or b"null"))
         operation = scope["path"].split("/")[2]
         self.asked.add(operation)
+        self.calls.append((scope["method"], scope["path"]))
         while operation == "search" and self.hold_searches_until not in self.asked:
             await asyncio.sleep(0.01)
         status, content = _http(self.replies[operation])

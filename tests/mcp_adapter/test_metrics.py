@@ -130,6 +130,14 @@ def test_open_segments_are_told_by_tier(own):
     assert sum(samples(own, "segment_cache_misses").values()) >= 1
 
 
+def test_jobs_are_counted_by_state(own):
+    job = own.wait(own.index([own.collections()[0].source], collection="sound"))
+    assert job.state == "done"
+    done = len([job for job in own.jobs() if job.state == "done"])
+    assert samples(own, "jobs", state="done") == {("", ""): done}
+    assert samples(own, "jobs", state="interrupted") == {("", ""): 0}
+
+
 def test_requests_are_timed_by_route_and_status(own):
     search = {"route": "/v1/search"}
     before = samples(own, "gateway_request_seconds", **search, status="404").get(("_count", ""), 0)

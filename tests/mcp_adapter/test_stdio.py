@@ -11,7 +11,14 @@ import pytest
 from host import COMMAND, Pipes, environment, gateway_was_started, pipes, sdk_host
 from stub_gateway import StubGateway, stub_gateway
 
-TOOLS = ["search", "index_path", "job_status", "list_collections", "cluster_status"]
+TOOLS = [
+    "search",
+    "index_path",
+    "job_status",
+    "cancel_job",
+    "list_collections",
+    "cluster_status",
+]
 NOBODY = "http://127.0.0.1:9"
 
 

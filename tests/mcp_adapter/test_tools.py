@@ -22,7 +22,7 @@ from stub_gateway import (
 
 from actors import errors
 from cluster.client import AsyncShoalClient
-from cluster.protocol import LoadedModel, Model, Problem, Replica
+from cluster.protocol import FileError, LoadedModel, Model, Problem, Replica
 from mcp_adapter.progress import Phases
 from mcp_adapter.server import build_server
 from mcp_adapter.tools import on_the_gateway, on_this_machine
@@ -150,8 +150,43 @@ async def test_another_machine_takes_absolute_paths_only(path, sent):
 async def test_a_job_says_how_far_it_is():
     result = await call(StubGateway(), "job_status", job_id="0a1b2c3d4e5f")
 
-    assert result.structured_content["files_done"] == 120
-    assert "running (reading and embedding), 120 of 400 files" in text_of(result)
+    (job,) = result.structured_content["jobs"]
+    assert (job["files_done"], job["eta_s"]) == (120, 28.0)
+    said = text_of(result)
+    assert "(index of /src/shoal), collection shoal: running" in said
+    assert "running (reading and embedding), 120 of 400 files" in said
+    assert said.splitlines()[0].endswith("10.0 files/s, about 28 s left")
+
+
+async def test_the_first_files_in_error_are_named_and_the_rest_counted():
+    errors = tuple(FileError(path=f"{n}\n.py", reason="unreadable") for n in range(25))
+    gateway = StubGateway(jobs=a_job(errors=errors, errors_omitted=3))
+
+    result = await call(gateway, "job_status", job_id="0a1b2c3d4e5f")
+
+    (job,) = result.structured_content["jobs"]
+    assert (len(job["errors"]), job["errors_omitted"]) == (20, 8)
+    assert "\nin error: 19 .py: unreadable\n8 files in error are not listed" in text_of(result)
+
+
+async def test_without_a_job_id_the_latest_jobs_are_listed():
+    many = tuple(a_job(id=f"{number:012x}") for number in range(12))
+
+    result = await call(StubGateway(jobs=many), "job_status")
+
+    assert [job["id"] for job in result.structured_content["jobs"]] == [j.id for j in many[:10]]
+    assert text_of(result).endswith("\nand 2 older ones")
+    assert text_of(await call(StubGateway(jobs=()), "job_status")).startswith("No jobs yet.")
+
+
+async def test_a_job_is_cancelled_and_told_as_it_is_then():
+    gateway = StubGateway(jobs=a_job(state="cancelled"))
+
+    result = await call(gateway, "cancel_job", job_id="0a1b2c3d4e5f")
+
+    assert gateway.calls == [("DELETE", "/v1/jobs/0a1b2c3d4e5f")]
+    assert result.structured_content["jobs"][0]["state"] == "cancelled"
+    assert "collection shoal: cancelled" in text_of(result)
 
 
 async def test_a_failed_job_is_an_answer_that_names_its_error():
@@ -163,10 +198,11 @@ async def test_a_failed_job_is_an_answer_that_names_its_error():
     assert "StorageError: no space left" in text_of(result)
 
 
-async def test_a_job_id_cannot_reach_another_operation():
+@pytest.mark.parametrize("tool", ["job_status", "cancel_job"])
+async def test_a_job_id_cannot_reach_another_operation(tool):
     gateway = StubGateway()
 
-    result = await call(gateway, "job_status", job_id="../collections/shoal")
+    result = await call(gateway, tool, job_id="../collections/shoal")
 
     assert result.is_error
     assert gateway.bodies == []
@@ -242,7 +278,8 @@ async def test_a_call_that_waits_for_a_model_tells_how_far_its_load_is():
         ("search", "ModelMismatch", "index_path"),
         ("search", "ModelLoadError", "mode='lexical'"),
         ("search", "Unauthorized", "SHOAL_TOKEN"),
-        ("job_status", "NotFound", "cluster_status lists the latest jobs"),
+        ("job_status", "NotFound", "job_status without job_id lists the latest jobs"),
+        ("cancel_job", "NotFound", "job_status without job_id lists the latest jobs"),
         ("index_path", "NotFound", "exists where the gateway runs"),
     ],
 )
@@ -250,7 +287,8 @@ async def test_every_error_says_what_is_wrong_and_what_to_do_next(tool, error, n
     retry = 2.0 if error == "Overloaded" else None
     problem = Problem(error=error, message="this is wrong", retry_after_s=retry)
     gateway = StubGateway(search=problem, jobs=problem, index=problem)
-    arguments = {"search": {"query": "x"}, "job_status": {"job_id": "1"}}
+    of_a_job = {"job_id": "1"}
+    arguments = {"search": {"query": "x"}, "job_status": of_a_job, "cancel_job": of_a_job}
 
     result = await call(gateway, tool, **arguments.get(tool, {"path": "/src"}))
 

@@ -119,6 +119,7 @@ def test_an_unreadable_folder_is_counted_and_the_walk_goes_on(tmp_path: Path) ->
     report = walk(tmp_path)
     assert [file.path for file in report.files] == ["b/y.py"]
     assert report.skipped == {"unreadable": 1}
+    assert report.unreadable == ["a"]
     (tmp_path / "a").chmod(0o700)
 
 
@@ -128,6 +129,7 @@ def test_a_folder_that_vanishes_during_the_walk_is_counted(tmp_path: Path) -> No
     first = next(report.files)
     shutil.rmtree(tmp_path / "sub")
     assert (first.path, list(report.files), report.skipped) == ("a.py", [], {"unreadable": 1})
+    assert report.unreadable == ["sub"]
 
 
 def test_a_link_is_followed_only_to_what_is_not_reached_otherwise(tmp_path: Path) -> None:

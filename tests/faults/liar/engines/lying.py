@@ -2,9 +2,9 @@
 
 A file `load-arrays` takes memory by arrays while it loads, `embed-objects` by objects when it
 embeds a text that says "boom"; `load-hold` lets nothing else in its process run until somebody
-opens the pipe `proceed` beside it for writing; `load-wait` and `embed-wait` wait for a file
-`proceed`. Each load writes a line into `loads` beside it, each call that embeds one into
-`embedded`.
+opens the pipe `proceed` beside it for writing; `load-wait` waits for a file `proceed`, and so does
+`embed-wait` over a text that ends with "wait". Each load writes a line into `loads` beside it, each
+call that embeds one into `embedded`.
 """
 
 import ctypes
@@ -66,7 +66,7 @@ class Lying:
     def embed(self, texts, kind):
         if self._when == "embed" and "boom" in texts:
             self._take()
-        if self._when == "embed" and "wait" in texts:
+        if self._when == "embed" and any(text.endswith("wait") for text in texts):
             note(self._path, "waiting", str(os.getpid()))
             wait_for(self._path.parent / "proceed")
         note(self._path, "embedded", str(len(texts)))
