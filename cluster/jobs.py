@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,7 +19,7 @@ from ray.exceptions import WorkerCrashedError
 from actors.asking import unwrapped
 from actors.catalog import Manifest
 from actors.engines.base import OnProgress
-from actors.errors import InvalidRequest
+from actors.errors import NothingToIndex
 from actors.messages import JobState, JobStatus, SegmentRef
 from actors.storage import Storage
 from cluster.embedding import OpenedModel
@@ -176,6 +177,8 @@ class IndexJob:
         limits = WalkLimits(self._max_file_bytes)
         found: dict[str, FoundFile] = {}
         for scope in self._target.scopes:
+            if scope and not os.path.exists(os.path.join(self._target.root, scope)):
+                continue  # what is stored below it is gone
             walked = walk(Path(self._target.root), Path(scope) if scope else None, limits)
             found.update((file.path, file) for file in walked.files)
             self._skipped.update(walked.skipped)
@@ -214,11 +217,11 @@ class IndexJob:
 
     def _gone(self, stored: dict[str, StoredFile]) -> dict[str, StoredFile]:
         """Return the stored files whose chunks no longer hold."""
+        scopes = frozenset(self._target.scopes)
         return {
             path: file
             for path, file in stored.items()
-            if path in self._changed
-            or (path not in self._alive and in_scope(path, self._target.scopes))
+            if path in self._changed or (path not in self._alive and in_scope(path, scopes))
         }
 
     def _refuse_to_empty(self, stored: dict[str, StoredFile], gone: dict[str, StoredFile]) -> None:
@@ -233,7 +236,7 @@ class IndexJob:
         message = (
             f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
         )
-        raise InvalidRequest(message)
+        raise NothingToIndex(message)
 
     async def _publish(self, gone: dict[str, StoredFile]) -> Manifest:
         if not gone and not self._changed:
