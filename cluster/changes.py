@@ -217,7 +217,7 @@ class Pending:
         if not seen.scopes:
             return
         now = self._clock()
-        if not self._waiting.scopes:
+        if self._is_held or not self._waiting.scopes:
             self._first = now
         self._last, self._is_held = now, False
         added = Batch(seen.scopes, seen.new_folders, now if is_change else None)
@@ -275,4 +275,4 @@ def _earlier(one: float | None, other: float | None) -> float | None:
 
 def backoff_s(tries: int, most: float) -> float:
     """Return how long to wait after so many failures in a row."""
-    return min(0.5 * 2.0 ** (tries - 1), most)
+    return min(0.5 * 2.0 ** min(tries - 1, 30), most)
