@@ -195,6 +195,8 @@ class Watch:
         while True:
             await self._until_due()
             batch = self._pending.take()
+            if self._is_known:  # a job would make a collection anew that somebody deleted
+                await self._report()
             try:
                 job = await self._index(batch)
             except NothingToIndex as error:

@@ -34,6 +34,15 @@ def contents(top, scope=""):
     return found
 
 
+def relative(path, top):
+    below = os.path.relpath(path, top)
+    return "" if below == "." else below
+
+
+def make_repository(top):
+    subprocess.run(["git", "init", "-q", top], check=True)
+
+
 class Books:
     """What a gateway does with jobs, by the same walk: it stores texts by their paths.
 
@@ -57,8 +66,7 @@ class Books:
         return (a_collection(source="/elsewhere"), a_collection(source=""))
 
     async def index(self, paths, *, collection=None):
-        scopes = [os.path.relpath(path, self.top).removeprefix(".") for path in paths]
-        self.jobs.append(scopes)
+        self.jobs.append([relative(path, self.top) for path in paths])
         if self.failures:
             raise self.failures.pop(0)
         return a_job(id=str(len(self.jobs) - 1), collection=collection or "top")
@@ -236,7 +244,7 @@ async def test_a_folder_that_is_deleted_and_made_again_is_watched_again(top):
 
 async def test_what_is_ignored_starts_no_job(top):
     (top / ".gitignore").write_text("build/\n*.log\n")
-    subprocess.run(["git", "init", "-q", top], check=True)
+    make_repository(top)
     async with watching(top) as (books, _):
         (top / "build").mkdir()
         for number in range(20):
@@ -267,7 +275,7 @@ async def test_an_edit_of_rules_holds_for_the_folder_that_they_govern(top):
 
 
 async def test_rules_above_what_is_watched_hold_too(top):
-    subprocess.run(["git", "init", "-q", top], check=True)
+    make_repository(top)
     source = top / "src"
     (source / "b.log").write_text("b\n")
     async with watching(source) as (books, _):
