@@ -91,10 +91,13 @@ class AttachedClient(AsyncShoalClient):
     """A client that never starts a gateway: what somebody ended is not to come back by itself."""
 
     def _endpoint(self) -> daemon.Endpoint:
-        if not self.settings.url and daemon.find(self.settings) is None:
+        if self.settings.url:
+            return super()._endpoint()
+        running = daemon.find(self.settings)
+        if running is None:
             message = "no gateway runs; the watch goes on once one does (`shoal up` starts it)"
             raise GatewayUnavailable(message)
-        return super()._endpoint()
+        return running.endpoint
 
 
 class Watch:
