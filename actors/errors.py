@@ -2,7 +2,8 @@
 
 ShoalError
 ├── InvalidRequest            400  the caller asked for something that cannot be
-│   └── LimitExceeded         413  larger than Shoal takes
+│   ├── LimitExceeded         413  larger than Shoal takes
+│   └── NothingToIndex        400  a folder that holds nothing, or nothing any more
 ├── Unauthorized              401  a token is missing or wrong
 ├── NotFound                  404  a collection, job or path that does not exist
 ├── Conflict                  409  another writer was first
@@ -54,6 +55,10 @@ class LimitExceeded(InvalidRequest):
     """A request, file or batch is larger than Shoal takes."""
 
     status = 413
+
+
+class NothingToIndex(InvalidRequest):
+    """Nothing, or nothing any more, can be indexed in a folder; its collection is as it was."""
 
 
 class Unauthorized(ShoalError):

@@ -37,7 +37,7 @@ from actors.process import (
 from actors.storage import Storage
 from cluster.batch import Stages, run
 from cluster.batch_progress import SoFar
-from cluster.change import Change
+from cluster.comparison import Comparison
 from cluster.compact import compacted
 from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.sources import find_files
@@ -163,19 +163,19 @@ class BatchJob:
         target = self._config.target
         limits = WalkLimits(self._config.max_file_bytes)
         self._so_far.found = found = find_files(target.root, target.scopes, limits)
-        change = Change(self._storage, self._config.target, base, rebuilds)
-        blocks = list(change.blocks(found.files, self._config.max_file_bytes))
+        compared = Comparison(self._storage, self._config.target, base, rebuilds)
+        blocks = list(compared.blocks(found.files, self._config.max_file_bytes))
         self._tell(phase="reading and embedding", files_total=len(found.files))
         if blocks:
-            run(self._stages(change, card), blocks)
+            run(self._stages(compared, card), blocks)
         for summary in self._so_far.summaries.values():
-            change.take(summary)
-        published = self._publish(change, rebuilds)
+            compared.take(summary)
+        published = self._publish(compared, rebuilds)
         self._end(
             JobState.DONE,
             phase="done",
             generation=published.generation,
-            files_removed=change.removed,
+            files_removed=compared.removed,
         )
 
     def _open(self) -> tuple[Manifest, bool, ModelCard]:
@@ -193,7 +193,7 @@ class BatchJob:
             return new, False, card
         return replace(new, generation=found.generation), True, card
 
-    def _stages(self, change: Change, card: ModelCard) -> Stages:
+    def _stages(self, compared: Comparison, card: ModelCard) -> Stages:
         config = self._config
         most = config.embedder.limit_bytes
         limit = limit_for(card.footprint.total, most) if config.sized_by_model else most
@@ -210,25 +210,25 @@ class BatchJob:
         return Stages(
             config.name,
             config.root,
-            change.base.collection,
-            len(change.base.shards),
-            change.drafts.folder,
+            compared.base.collection,
+            len(compared.base.shards),
+            compared.drafts.folder,
             embedder,
             config.replicas,
         )
 
-    def _publish(self, change: Change, rebuilds: bool) -> Manifest:
+    def _publish(self, compared: Comparison, rebuilds: bool) -> Manifest:
         self._tell(phase="merging and building indexes")
         written = compacted(
-            self._config.root, change.base.collection, change.usable(change.drafts.all())
+            self._config.root, compared.base.collection, compared.usable(compared.drafts.all())
         )
         if rebuilds or any(written.values()):
             self._tell(phase="warming")
-            self._warm(change.following(written), rebuilds)
+            self._warm(compared.following(written), rebuilds)
         self._tell(phase="publishing")
         if not self._ask_steward(lambda it: it.may_publish.remote(self._config.job_id), _ASK_S):
             raise Withdrawn
-        published = change.publish(written, self._config.job_id, self._so_far.skipped)
+        published = compared.publish(written, self._config.job_id, self._so_far.skipped)
         self._ask_steward(lambda steward: steward.published.remote(), _ASK_S)
         return published
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 import httpx2
 from pydantic import SecretStr, ValidationError
 
-from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError
+from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operations import Call, Operations, T
 from cluster.protocol import CALLER_HEADER, Job, Problem
@@ -90,6 +90,10 @@ class ShoalClient(_Client):
         fresh = self._http is None
         try:
             return self._send(call)
+        except Unauthorized:  # a gateway that was started since has a token of its own
+            self.close()
+            if fresh or call.lines is not None:
+                raise
         except httpx2.ConnectError as error:
             self.close()
             if fresh or call.lines is not None:
@@ -143,6 +147,11 @@ class AsyncShoalClient(_Client):
         fresh = http is None
         try:
             return await self._send(call)
+        except Unauthorized:  # a gateway that was started since has a token of its own
+            if self._http is http or fresh:
+                await self.close()
+            if fresh or call.lines is not None:
+                raise
         except httpx2.ConnectError as error:
             if self._http is http or fresh:  # else another call has found the new gateway already
                 await self.close()

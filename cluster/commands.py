@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
-from cluster import job_commands, model_commands
+from cluster import job_commands, model_commands, watch_command
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="models")
 app.command()(job_commands.jobs)
+app.command()(watch_command.watch)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
 Count = int | None
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.errors import ShoalError
+from cluster.freshness import in_words
 from cluster.job_overview import job_lines, jobs_table, pace, set_aside
 from cluster.overview import heading, show_actors
 from cluster.protocol import (
@@ -197,6 +198,8 @@ def show_answer(answer: SearchReply, limit_lines: bool) -> None:
     for part in answer.collections:
         if part.problem:
             err.print(f"{part.name}: {part.coverage:.0%} searched: {part.problem}", markup=False)
+        if part.behind_s is not None:
+            err.print(f"{part.name}: {in_words(part.behind_s)}", markup=False)
 
 
 def show_job(job: Job, memory_bytes: int, processes: int) -> None:
@@ -215,10 +218,12 @@ def show_job(job: Job, memory_bytes: int, processes: int) -> None:
 
 def show_collections(collections: tuple[Collection, ...]) -> None:
     """Print a line for each collection."""
-    table = Table("collection", "generation", "chunks", "shards", "segments", "source", box=None)
+    numbers = ("generation", "chunks", "shards", "segments")
+    table = Table("collection", *numbers, "source", "", box=None)
     for c in collections:
-        numbers = (c.generation, c.chunks, c.shards, c.segments)
-        table.add_row(Text(c.name), *map(str, numbers), Text(c.problem or c.source or "handed in"))
+        source = Text(c.problem or c.source or "handed in")
+        counts = (str(getattr(c, number)) for number in numbers)
+        table.add_row(Text(c.name), *counts, source, in_words(c.behind_s))
     out.print(table if collections else "no collections yet; index a folder, as in `shoal index .`")
 
 

@@ -21,7 +21,7 @@ from actors.engines.base import OnProgress
 from actors.messages import FileError, JobState, JobStatus, SegmentRef
 from actors.pace import Pace
 from actors.storage import Storage
-from cluster.change import Change
+from cluster.comparison import Comparison
 from cluster.embedding import OpenedModel
 from cluster.ingest.pipeline import (
     CANNOT_BE_PARSED,
@@ -163,22 +163,22 @@ class IndexJob:
         await self.open()
         self._tell(phase="looking for files")
         limits = WalkLimits(self._max_file_bytes)
-        found, self._change = await asyncio.gather(
+        found, self._compared = await asyncio.gather(
             asyncio.to_thread(find_files, self._target.root, self._target.scopes, limits),
-            asyncio.to_thread(Change, self._storage, self._target, self._base),
+            asyncio.to_thread(Comparison, self._storage, self._target, self._base),
         )
-        self._writer.drafts = self._change.drafts.folder
+        self._writer.drafts = self._compared.drafts.folder
         self._skipped.update(found.skipped)
         self._errors += [FileError(path, UNREADABLE) for path in found.unreadable]
         self._tell(phase="reading and embedding", files_total=len(found.files))
-        blocks = await asyncio.to_thread(self._change.blocks, found.files, self._max_file_bytes)
+        blocks = await asyncio.to_thread(self._compared.blocks, found.files, self._max_file_bytes)
         await _windowed(self._block(block) for block in blocks)
         manifest = await self._publish()
         return self._tell(
             phase="done",
             state=JobState.DONE,
             generation=manifest.generation,
-            files_removed=self._change.removed,
+            files_removed=self._compared.removed,
         )
 
     async def open(self) -> None:
@@ -209,7 +209,7 @@ class IndexJob:
         if summary.chunks:
             vectors = await self._embed(chunks)
             self._writer.add(block.shard, chunks, vectors, summary.chunks)
-        self._change.take(summary)
+        self._compared.take(summary)
         self._skipped.update(summary.skipped)
         self._errors += summary.errors
         now = self.status
@@ -247,9 +247,9 @@ class IndexJob:
     def _publish_all(self, written: Mapping[int, Sequence[SegmentRef]]) -> Manifest:
         """Publish what was written, and what earlier tries had written of the same."""
         shards: defaultdict[int, list[SegmentRef]] = defaultdict(list)
-        for number, refs in (*self._change.usable().items(), *written.items()):
+        for number, refs in (*self._compared.usable().items(), *written.items()):
             shards[number] += refs
-        return self._change.publish(shards, self.status.id, self._skipped)
+        return self._compared.publish(shards, self.status.id, self._skipped)
 
     def now(self) -> JobStatus:
         """Return how far the job is at this moment: time passes while nothing else does."""

@@ -34,12 +34,17 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
 
     Without a name, the collection whose source holds all paths is brought up to date (the
     innermost, if several do); where there is none, a new one is named after their folder.
+    A path that is gone may be named where a collection holds it: what was stored below it goes.
 
     Raises:
-        NotFound: A path does not exist.
+        NotFound: A path does not exist, and no collection holds it whose source does.
         InvalidRequest: The named collection does not hold these paths.
     """
-    real = [_existing(path) for path in paths]
+    real = [_real(path) for path in paths]
+    gone = next((path for path in real if not os.path.exists(path)), None)
+    if gone and not _is_held(catalog, real, collection):
+        message = f"{gone} does not exist on the gateway's machine; check the path"
+        raise NotFound(message)
     if collection is not None:
         manifest = catalog.find(check_name(collection))
         root = _common_folder(real) if manifest is None else _source(manifest, real)
@@ -50,13 +55,10 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
     return Target(collection, root, tuple("" if scope == "." else scope for scope in scopes))
 
 
-def _existing(path: str) -> str:
+def _real(path: str) -> str:
     if not os.path.isabs(path):
         message = f"{path!r} is relative; give an absolute path"
         raise InvalidRequest(message)
-    if not os.path.exists(path):
-        message = f"{path} does not exist on the gateway's machine; check the path"
-        raise NotFound(message)
     return os.path.realpath(path)
 
 
@@ -66,6 +68,16 @@ def _common_folder(paths: Sequence[str]) -> str:
 
 def _holds(source: str, paths: Sequence[str]) -> bool:
     return bool(source) and all(os.path.commonpath([source, path]) == source for path in paths)
+
+
+def _is_held(catalog: Catalog, paths: Sequence[str], collection: str | None) -> bool:
+    """Tell whether a collection, or the named one, holds paths, and its source is still there."""
+    sources = [
+        source
+        for name, source in _sources(catalog).items()
+        if collection in (None, name) and _holds(source, paths)
+    ]
+    return bool(sources) and all(map(os.path.isdir, sources))
 
 
 def _source(manifest: Manifest, paths: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from cluster.protocol import (
     SearchReply,
     Status,
     Vector,
+    WatchBody,
 )
 
 P = ParamSpec("P")
@@ -245,6 +246,20 @@ class Operations:
     def delete(collection: str) -> Call[None]:
         """Delete a collection."""
         return Call("DELETE", f"/v1/collections/{quote(collection, safe='')}", TypeAdapter(None))
+
+    @Operation
+    @staticmethod
+    def watching(collection: str, *, watcher: str, behind_s: float, source: str) -> Call[None]:
+        """Say how far a collection is behind the source that one watches, at least every 5 s."""
+        body = WatchBody(watcher=watcher, behind_s=behind_s, source=source)
+        return Call("PUT", f"/v1/watches/{quote(collection, safe='')}", TypeAdapter(None), body)
+
+    @Operation
+    @staticmethod
+    def unwatch(collection: str, *, watcher: str) -> Call[None]:
+        """Say that one does not watch a collection any more."""
+        path = f"/v1/watches/{quote(collection, safe='')}"
+        return Call("DELETE", path, TypeAdapter(None), query=(("watcher", watcher),))
 
     @Operation
     @staticmethod

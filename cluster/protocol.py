@@ -91,12 +91,17 @@ class SearchHit(Message):
 
 
 class CollectionCoverage(Message):
-    """What an answer took from a collection: shards that answered over all its shards."""
+    """What an answer took from a collection: shards that answered over all its shards.
+
+    `behind_s` is how far the collection is behind its source, in seconds: 0 is up to date, and
+    null is that nobody watches the source.
+    """
 
     name: str
     generation: int
     coverage: float
     problem: str = ""
+    behind_s: float | None = None
 
 
 class SearchReply(Message):
@@ -194,7 +199,7 @@ class Job(Message):
 
 
 class Collection(Message):
-    """A collection as its newest manifest has it."""
+    """A collection as its newest manifest has it; `behind_s` as in `CollectionCoverage`."""
 
     name: str
     generation: int = 0
@@ -205,6 +210,19 @@ class Collection(Message):
     source: str = ""
     updated_at: str = ""
     problem: str = ""
+    behind_s: float | None = None
+
+
+class WatchBody(Message):
+    """What one who watches a collection's source says of it, every few seconds.
+
+    `behind_s` is the age of the oldest change that it saw and that is not published, 0 for none;
+    `source` is the folder that it watches.
+    """
+
+    watcher: str = Field(min_length=1, max_length=64)
+    behind_s: float = Field(ge=0)
+    source: str
 
 
 class Replica(Message):

@@ -31,6 +31,7 @@ from cluster import reindex, report
 from cluster.calls import STATUS_S, Calls
 from cluster.daemon import Rooms
 from cluster.embedding import OpenedModel
+from cluster.freshness import Freshness
 from cluster.jobs import IndexJob, Opened
 from cluster.models import models, open_model
 from cluster.naming import Target, choose_target
@@ -50,6 +51,7 @@ from cluster.protocol import (
     SearchHit,
     SearchReply,
     Status,
+    WatchBody,
 )
 from cluster.running import RunningJobs
 from cluster.searches import Searches
@@ -82,6 +84,7 @@ class Service:
         self._searches = Searches(self._calls)
         self.admission = Admission(shares=lambda: self._calls.routers)
         self._jobs = RunningJobs(self._calls, self.touch)
+        self._freshness = Freshness()
         self._memory_plan = ""
         self._requests = 0
         self._started = time.monotonic()
@@ -165,7 +168,7 @@ class Service:
         with noted(request) as timings_ms:
             answer = await self._searches.answer(request)
             timings_ms.update(answer.timings_ms)
-        return _reply(answer, (time.perf_counter() - started) * 1e3)
+        return _reply(answer, (time.perf_counter() - started) * 1e3, self._freshness)
 
     async def index(self, body: IndexBody) -> Job:
         """Start an indexing job; see `ShoalClient.index`."""
@@ -228,7 +231,23 @@ class Service:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""
-        return await asyncio.to_thread(report.collections, self._catalog)
+        found = await asyncio.to_thread(report.collections, self._catalog)
+        return tuple(
+            c.model_copy(update={"behind_s": self._freshness.behind_s(c.name)}) for c in found
+        )
+
+    async def watching(self, collection: str, body: WatchBody) -> None:
+        """Take a watcher's word for a collection; see `ShoalClient.watching`.
+
+        Who watches a part of the source alone cannot tell whether the collection is up to date.
+        """
+        manifest = await asyncio.to_thread(self._catalog.get, collection)
+        if body.source == manifest.source:
+            self._freshness.note(collection, body.watcher, body.behind_s)
+
+    def unwatch(self, collection: str, watcher: str) -> None:
+        """Forget a watcher; see `ShoalClient.unwatch`."""
+        self._freshness.forget(collection, watcher)
 
     async def models(self) -> tuple[Model, ...]:
         """Return the models that are there, and where each is loaded."""
@@ -314,14 +333,18 @@ def _check_model(model: str) -> None:
         describe(model)
 
 
-def _reply(answer: SearchAnswer, gateway_ms: float) -> SearchReply:
+def _reply(answer: SearchAnswer, gateway_ms: float, freshness: Freshness) -> SearchReply:
     parts = answer.collections
     return SearchReply(
         hits=tuple(map(_hit, answer.hits)),
         coverage=sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts),
         collections=tuple(
             CollectionCoverage(
-                name=c.name, generation=c.generation, coverage=c.coverage, problem=c.problem
+                name=c.name,
+                generation=c.generation,
+                coverage=c.coverage,
+                problem=c.problem,
+                behind_s=freshness.behind_s(c.name),
             )
             for c in parts
         ),

@@ -36,6 +36,7 @@ from cluster.protocol import (
     ScaleBody,
     SearchBody,
     Status,
+    WatchBody,
 )
 from cluster.service import Service
 from mcp_adapter.door import Door, caller_of, problem_response, waited_s
@@ -207,6 +208,18 @@ async def collections(service: _Service) -> tuple[Collection, ...]:
 async def delete(collection: str, service: _Service) -> None:
     """Delete a collection."""
     await service.delete(collection)
+
+
+@_operations.put("/watches/{collection}")
+async def watching(collection: str, body: WatchBody, service: _Service) -> None:
+    """Take note of how far a collection is behind the source that somebody watches."""
+    await service.watching(collection, body)
+
+
+@_operations.delete("/watches/{collection}")
+async def unwatch(collection: str, watcher: Annotated[str, Query()], service: _Service) -> None:
+    """Take note that somebody does not watch a collection any more."""
+    service.unwatch(collection, watcher)
 
 
 @_operations.get("/status")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cluster.freshness import in_words
 from cluster.protocol import Collection, CollectionCoverage, Job, Replica
 from mcp_adapter.answers import (
     ClusterAnswer,
@@ -114,8 +115,10 @@ def _hit(hit: Hit) -> str:
 
 def _searched(collection: CollectionCoverage) -> str:
     partly = "" if collection.coverage >= 1 else f", coverage {collection.coverage:.2f}"
+    fresh = in_words(collection.behind_s)
+    known = f"generation {collection.generation}{f', {fresh}' if fresh else ''}{partly}"
     problem = f": {collection.problem}" if collection.problem else ""
-    return f"{collection.name} (generation {collection.generation}{partly}{problem})"
+    return f"{collection.name} ({known}{problem})"
 
 
 def _collection(collection: Collection) -> str:
@@ -126,6 +129,7 @@ def _collection(collection: Collection) -> str:
         f"model {collection.model}" if collection.model else "",
         f"from {collection.source}" if collection.source else "",
         f"updated {collection.updated_at}" if collection.updated_at else "",
+        in_words(collection.behind_s),
         f"PROBLEM: {collection.problem}" if collection.problem else "",
     )
     return f"{collection.name}: {_joined(filter(None, known))}"

@@ -1,5 +1,6 @@
 """Bounded waits for what another process does."""
 
+import asyncio
 import time
 
 import psutil
@@ -13,6 +14,15 @@ def until(condition, bound_s=BOUND_S):
     while not (found := condition()):
         assert time.monotonic() < give_up, "it did not happen in time"
         time.sleep(0.05)
+    return found
+
+
+async def eventually(condition):
+    """Return the first true value of `condition`, and let others work meanwhile."""
+    give_up = time.monotonic() + BOUND_S
+    while not (found := condition()):
+        assert time.monotonic() < give_up, "it did not happen in time"
+        await asyncio.sleep(0.02)
     return found
 
 

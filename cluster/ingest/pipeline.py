@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -308,6 +308,15 @@ def following(
     return replace(base, shards=tuple(shard(*numbered) for numbered in enumerate(base.shards)))
 
 
-def in_scope(path: str, scopes: Sequence[str]) -> bool:
-    """Tell whether a stored path lies in one of the scopes ("" is all of the collection)."""
-    return any(not scope or path == scope or path.startswith(f"{scope}/") for scope in scopes)
+def in_scope(path: str, scopes: Collection[str]) -> bool:
+    """Tell whether a stored path lies in one of the scopes ("" is all of the collection).
+
+    Args:
+        path: With forward slashes.
+        scopes: Best as a set: a path is looked up, and each folder above it.
+    """
+    while path not in scopes:
+        if not path:
+            return False
+        path = path.rpartition("/")[0]
+    return True

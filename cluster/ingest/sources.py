@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ def find_files(root: str, scopes: Sequence[str], limits: WalkLimits) -> Found:
     skipped: Counter[str] = Counter()
     unreadable: list[str] = []
     for scope in scopes:
+        if scope and not os.path.exists(os.path.join(root, scope)):
+            continue  # what is stored below it is gone
         walked = walk(Path(root), Path(scope) if scope else None, limits)
         files.update((file.path, file) for file in walked.files)
         skipped.update(walked.skipped)

@@ -12,47 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actors.errors import InvalidRequest, NotFound
-from cluster.ingest.ignore import (
-    IgnoreRules,
-    Layer,
-    has_rules,
-    is_ignored,
-    layer_of,
-    layers_above,
-)
+from cluster.ingest.ignore import Layer, has_rules, is_ignored, layer_of
 from cluster.ingest.languages import BINARY_SUFFIXES, suffix_of
+from cluster.ingest.reach import VERSION_CONTROL, Reach
 
 MAX_FILE_BYTES = 1024 * 1024
 """Larger files are data, bundles or logs; the largest hand-written sources are under 1 MiB."""
 
 UNREADABLE = "unreadable"
 """Why an entry is left out that an error keeps from being read."""
-
-VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
-"""Never entered, whatever an ignore file says."""
-
-NOT_WORTH_INDEXING = (
-    "node_modules/",
-    "bower_components/",
-    "__pycache__/",
-    "site-packages/",
-    ".venv/",
-    ".tox/",
-    ".nox/",
-    ".eggs/",
-    "*.egg-info/",
-    ".mypy_cache/",
-    ".pytest_cache/",
-    ".ruff_cache/",
-    ".hypothesis/",
-    ".ipynb_checkpoints/",
-    ".gradle/",
-    ".terraform/",
-    ".next/",
-    ".cache/",
-    ".DS_Store",
-)
-"""Made or fetched by tools, not written by anyone; an ignore file's `!name/` re-includes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +61,14 @@ class Walk:
         files: The files, a folder's own before its sub-folders', each sorted by name.
         skipped: How many entries were left out so far, by reason; an ignored folder counts once.
         unreadable: Which of them cannot be read, folders included.
+        links: The symbolic links so far that were followed, or would be once there is what they
+            lead to: path → where to, both relative to the root.
     """
 
     files: Iterator[FoundFile]
     skipped: Counter[str]
     unreadable: list[str]
+    links: dict[str, str]
 
 
 def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None) -> Walk:
@@ -121,10 +92,9 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
         InvalidRequest: The root is no folder, or the scope lies outside it.
     """
     real = _real_root(root)
-    built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
-    walker = _Walker(real, limits or WalkLimits(), Counter(), (built_in, *layers_above(real)))
+    walker = _Walker(real, limits or WalkLimits(), Reach(real))
     files = walker.files(_relative_scope(real, root, scope))
-    return Walk(files, walker.skipped, walker.unreadable)
+    return Walk(files, walker.skipped, walker.unreadable, walker.links)
 
 
 def _real_root(root: Path) -> str:
@@ -162,9 +132,9 @@ def _is_within(path: str, folder: str) -> bool:
 class _Walker:
     root: str
     limits: WalkLimits
-    skipped: Counter[str]
-    outer: tuple[Layer, ...]
-    """The rules that hold at the root before its own."""
+    reach: Reach
+    skipped: Counter[str] = field(default_factory=Counter)
+    links: dict[str, str] = field(default_factory=dict)
     reached: set[str] = field(default_factory=set)
     """Real paths that links led to: each is visited once."""
     unreadable: list[str] = field(default_factory=list)
@@ -174,17 +144,11 @@ class _Walker:
         if not os.path.isdir(start):
             yield from self._file(below, start)
             return
-        pending = [_Folder(below, self._layers_before(below), linked=False)]
+        pending = [_Folder(below, self.reach.layers_above(below), linked=False)]
         while pending:
             folders: list[_Folder] = []
             yield from self._folder(pending.pop(), folders)
             pending.extend(reversed(folders))
-
-    def _layers_before(self, path: str) -> tuple[Layer, ...]:
-        """Read the rules of the folders from the root down to `path`, its own excluded."""
-        steps = _folders_above(path)
-        inner = [layer_of(os.path.join(self.root, step), len(step)) for step in steps]
-        return (*self.outer, *inner)
 
     def _folder(self, folder: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         """Yield the files of one folder and collect its sub-folders."""
@@ -246,7 +210,7 @@ class _Walker:
     def _link(
         self, path: str, where: str, here: _Folder, folders: list[_Folder]
     ) -> Iterator[FoundFile]:
-        reason = self._why_not_followed(where)
+        reason = self._why_not_followed(path, where)
         if reason:
             self.skipped[reason] += 1
         elif os.path.isdir(where):
@@ -254,29 +218,27 @@ class _Walker:
         else:
             yield from self._file(path, where)
 
-    def _why_not_followed(self, link: str) -> str:
+    def _why_not_followed(self, path: str, link: str) -> str:
         """Return "" for a link to a place inside the root that is not reached without it."""
+        target = os.path.realpath(link)
+        inside = _is_within(target, self.root)
+        below = os.path.relpath(target, self.root).replace(os.sep, "/") if inside else ""
         try:
             os.stat(link)
         except OSError as error:
+            if inside:
+                self.links[path] = below
             return "symlink loop" if error.errno == errno.ELOOP else "broken symlink"
-        target = os.path.realpath(link)
-        if not _is_within(target, self.root):
+        if not inside:
             return "symlink out of the root"
         if target == self.root:
             return "already visited"
-        below = os.path.relpath(target, self.root).replace(os.sep, "/")
         if not VERSION_CONTROL.isdisjoint(below.split("/")):
             return "ignored"
-        hidden = self._is_hidden(below, os.path.isdir(target))
-        return "" if hidden and self._first_visit(target) else "already visited"
-
-    def _is_hidden(self, path: str, is_folder: bool) -> bool:
-        """Say whether a rule keeps the walk from reaching a path on its own."""
-        steps = [above.rstrip("/") for above in _folders_above(path)][1:]
-        return is_ignored(path, is_folder, self._layers_before(path)) or any(
-            is_ignored(step, True, self._layers_before(step)) for step in steps
-        )
+        if self.reach.is_open(below, os.path.isdir(target)):
+            return "already visited"
+        self.links[path] = below
+        return "" if self._first_visit(target) else "already visited"
 
     def _first_visit(self, target: str) -> bool:
         seen = target in self.reached
@@ -287,11 +249,3 @@ class _Walker:
 def _is_text(name: str) -> bool:
     """Tell whether a name can be stored: one whose bytes are no UTF-8 holds lone surrogates."""
     return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
-
-
-def _folders_above(path: str) -> list[str]:
-    """Return the folders that lead to a path: "a/b/c" → "", "a/", "a/b/"."""
-    if not path:
-        return []
-    steps = path.split("/")
-    return ["".join(step + "/" for step in steps[:depth]) for depth in range(len(steps))]

@@ -78,3 +78,12 @@ def test_no_hits_say_what_else_to_try():
 
     assert text.startswith("No hits. Searched: shoal")
     assert "list_collections" in text
+
+
+def test_a_text_says_how_far_a_collection_is_behind_where_somebody_watches():
+    reply = a_reply(a_hit())
+    for behind_s, said in ((None, "(generation 7)"), (0.0, "(generation 7, up to date)")):
+        searched = reply.collections[0].model_copy(update={"behind_s": behind_s})
+        answer = search_answer(reply.model_copy(update={"collections": (searched,)}))
+        assert said in search_text(answer, "fence")
+        assert answer.model_dump()["collections"][0]["behind_s"] == behind_s

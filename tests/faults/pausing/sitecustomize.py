@@ -62,7 +62,7 @@ def patch_compact(module):
     module.merge_segments = paused(module.merge_segments, after="index")
 
 
-def patch_change(module):
+def patch_comparison(module):
     module.publish_change = paused(module.publish_change, before="publish", after="published")
 
 
@@ -71,7 +71,7 @@ PATCHES = {
     "cluster.jobs": patch_jobs,
     "cluster.batch": patch_batch,
     "cluster.compact": patch_compact,
-    "cluster.change": patch_change,
+    "cluster.comparison": patch_comparison,
 }
 
 

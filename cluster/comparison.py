@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from actors.catalog import Manifest
 from actors.drafts import Drafted, Drafts
-from actors.errors import InvalidRequest
+from actors.errors import NothingToIndex
 from actors.messages import SegmentRef
 from actors.storage import Storage
 from cluster.ingest.pipeline import (
@@ -44,7 +44,7 @@ def drafts_of(storage: Storage, target: Target, base: Manifest) -> Drafts:
     )
 
 
-class Change:
+class Comparison:
     """Compares what was read with what a generation and earlier tries hold.
 
     Blocks for storage where it is made, and in `publish`.
@@ -128,7 +128,7 @@ class Change:
             skipped: Reason → files left out.
 
         Raises:
-            InvalidRequest: The collection would be empty.
+            NothingToIndex: The collection would be empty.
             Conflict: Another writer changed it after `base`.
         """
         gone = self._gone()
@@ -151,7 +151,7 @@ class Change:
 
     def _gone(self) -> dict[str, StoredFile]:
         """Return the stored files whose chunks no longer hold, by path."""
-        found, scopes = self.found, self._target.scopes
+        found, scopes = self.found, frozenset(self._target.scopes)
         return {
             path: file
             for path, file in self._stored.items()
@@ -170,4 +170,4 @@ class Change:
         message = (
             f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"
         )
-        raise InvalidRequest(message)
+        raise NothingToIndex(message)
