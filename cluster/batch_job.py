@@ -37,8 +37,8 @@ from actors.process import (
 from actors.storage import Storage
 from cluster.batch import Stages, run
 from cluster.batch_progress import SoFar
-from cluster.comparison import Comparison
 from cluster.compact import compacted
+from cluster.comparison import Comparison
 from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.sources import find_files
 from cluster.ingest.walk import WalkLimits
