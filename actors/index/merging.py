@@ -141,7 +141,9 @@ def merged_since(catalog: Catalog, base: Manifest) -> Manifest | None:
     on it.
     """
     later = catalog.since(base)
-    return later[-1] if later and all(m.writer == WRITER for m in later) else None
+    if not later or len(later) < later[-1].generation - base.generation:
+        return None  # nothing came, or what came is gone again
+    return later[-1] if all(m.writer == WRITER for m in later) else None
 
 
 @dataclass(frozen=True, slots=True)
