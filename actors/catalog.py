@@ -126,7 +126,7 @@ class Catalog:
 
     def find(self, collection: str) -> Manifest | None:
         """Return the newest generation, or None where there is none or it says deleted."""
-        manifest = self._newest(check_name(collection))
+        manifest = self._newest(collection)
         return None if manifest is None or manifest.deleted else manifest
 
     def fingerprints(self) -> set[str]:
@@ -148,9 +148,27 @@ class Catalog:
 
     def numbers(self, collection: str, after: int = 0) -> list[int]:
         """Return the numbers of the retained generations after one, ascending."""
-        names = self._storage.names(_manifests(collection))
+        names = self._storage.names(_manifests(check_name(collection)))
         found = (int(name.removesuffix(".json")) for name in names if _NUMBERED.fullmatch(name))
         return [number for number in found if number > after]
+
+    def read(self, collection: str, number: int) -> Manifest | None:
+        """Return a generation, or None where it is not retained.
+
+        Raises:
+            CorruptData: Its manifest is damaged.
+        """
+        name = _manifest_file(collection, number)
+        try:
+            return _MANIFEST.validate_json(self._storage.read(name))
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            message = (
+                f"{name} in {self._storage.root} is damaged "
+                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back one"
+            )
+            raise CorruptData(message) from error
 
     def retained(self, collection: str, generation: int) -> Manifest:
         """Return a generation whose files are all kept.
@@ -159,10 +177,10 @@ class Catalog:
             NotFound: It is not retained, or the collection was deleted after it.
             CorruptData: Its manifest cannot be read.
         """
-        numbers = self.numbers(check_name(collection))
+        numbers = self.numbers(collection)
         if not numbers:
             raise NotFound(self._missing(collection))
-        found = self._read(collection, generation) if generation in numbers else None
+        found = self.read(collection, generation) if generation in numbers else None
         for number in (n for n in numbers if n >= generation):
             if self._ends(collection, number):
                 message = (
@@ -201,7 +219,7 @@ class Catalog:
         self, collection: str, model: Fingerprint, shards: int, source: str, model_name: str = ""
     ) -> Manifest:
         """Return an empty base to publish the first generation on, or the next after a deletion."""
-        newest = self._newest(check_name(collection))
+        newest = self._newest(collection)
         generation = newest.generation if newest else 0
         empty = ((),) * shards
         return Manifest(collection, generation, model, empty, source, model_name=model_name)
@@ -248,39 +266,27 @@ class Catalog:
         files = self._storage.files(_manifests(published.collection))
         mine = PurePosixPath(_manifest_file(published.collection, published.generation)).name
         later = [file.changed for name, file in files.items() if name > mine]
-        return any(files[mine].changed - changed > _SURELY_BEFORE for changed in later)
+        return mine not in files or any(
+            files[mine].changed - changed > _SURELY_BEFORE for changed in later
+        )
 
     def _ends(self, collection: str, number: int) -> bool:
         """Tell whether a generation says that the collection is deleted."""
         with contextlib.suppress(CorruptData):
-            manifest = self._read(collection, number)
+            manifest = self.read(collection, number)
             return manifest is not None and manifest.deleted
         return False
 
     def _newest(self, collection: str) -> Manifest | None:
         while numbers := self.numbers(collection):
-            manifest = self._read(collection, numbers[-1])
+            manifest = self.read(collection, numbers[-1])
             if manifest:
                 return manifest
         return None
 
     def _read_all(self, collection: str, numbers: Iterable[int]) -> list[Manifest]:
-        found = (self._read(collection, number) for number in numbers)
+        found = (self.read(collection, number) for number in numbers)
         return [manifest for manifest in found if manifest]
-
-    def _read(self, collection: str, number: int) -> Manifest | None:
-        """Read a manifest; None where it was removed since it was listed."""
-        name = _manifest_file(collection, number)
-        try:
-            return _MANIFEST.validate_json(self._storage.read(name))
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            message = (
-                f"{name} in {self._storage.root} is damaged "
-                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back one"
-            )
-            raise CorruptData(message) from error
 
     def _missing(self, collection: str) -> str:
         names = self.names()

@@ -113,45 +113,45 @@ class Keeper:
     Args:
         leases: Where they are written.
         name: Of the process, for people.
-        served: Returns the generation of each collection that is served.
     """
 
-    def __init__(self, leases: Leases, name: str, served: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, leases: Leases, name: str) -> None:
         self._leases = leases
         self._holder = new_holder(name)
-        self._served = served
         self._held: set[str] = set()
         self._changed = threading.Event()
 
-    def start(self) -> None:
-        """Begin to renew the leases, until the process ends."""
-        threading.Thread(target=self._keep, name="leases", daemon=True).start()
+    def start(self, served: Callable[[], Mapping[str, int]]) -> None:
+        """Begin to renew leases until the process ends.
+
+        Args:
+            served: Returns the generation of each collection that is served.
+        """
+        threading.Thread(target=self._keep, args=(served,), name="leases", daemon=True).start()
 
     def changed(self) -> None:
-        """Have the leases moved at once: other generations are served."""
+        """Have the leases moved soon: other generations are served."""
         self._changed.set()
 
-    def renew(self) -> None:
-        """Hold what is served now, and nothing else."""
-        served = dict(self._served())
-        self._held |= served.keys()
+    def renew(self, served: Mapping[str, int]) -> None:
+        """Hold these generations, by collection, and nothing else."""
         for collection, generation in served.items():
             self._tried(self._leases.take, collection, self._holder, generation)
         for collection in self._held - served.keys():
             self._tried(self._leases.release, collection, self._holder)
         self._held = set(served)
 
+    def _keep(self, served: Callable[[], Mapping[str, int]]) -> None:
+        while True:
+            self._changed.wait(RENEW_EVERY_S)
+            self._changed.clear()
+            self.renew(served())
+
     def _tried(self, step: Callable[..., None], *args: object) -> None:
         try:
             step(*args)
         except (ShoalError, OSError) as error:
-            _log.warning("a lease could not be renewed: %s", error)
-
-    def _keep(self) -> None:
-        while True:
-            self._changed.wait(RENEW_EVERY_S)
-            self._changed.clear()
-            self.renew()
+            _log.warning("a lease could not be written: %s", error)
 
 
 def _folder(collection: str) -> str:

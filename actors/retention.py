@@ -1,4 +1,4 @@
-"""Cleaning up: which generations are kept, and the files that none of them needs.
+"""Old generations: going back to one, which are kept, and the files that none of them needs.
 
 A generation goes once it is beyond the newest few, superseded for a while, and leased by nobody.
 Its manifest goes first and its files when they are found to be orphans, so that a clean-up that
@@ -8,11 +8,13 @@ dies halfway leaves files that no manifest names, and never a manifest without i
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from actors.catalog import Catalog, Manifest
-from actors.index.merging import WRITER
+from actors.errors import Conflict
+from actors.index.merging import WRITER, merged_since
 from actors.leases import Clock, Leases, utc_now
 from actors.storage import Storage
 
@@ -48,6 +50,30 @@ def superseded(
         if is_old and not is_needed and not is_boundary:
             going.append(manifest)
     return going
+
+
+def go_back(catalog: Catalog, old: Manifest, newest: int) -> Manifest:
+    """Publish what an old generation holds as a new one.
+
+    Its files must be safe from clean-up meanwhile, by a lease.
+
+    Args:
+        catalog: Where it is published.
+        old: The generation.
+        newest: Number of the newest one that was seen when this was decided.
+
+    Raises:
+        Conflict: Another writer published since; what merges publish is no reason.
+    """
+    base = replace(old, generation=newest, writer=f"rollback to {old.generation}")
+    while True:
+        try:
+            return catalog.publish(base)
+        except Conflict:
+            merged = merged_since(catalog, base)
+            if merged is None:
+                raise
+            base = replace(base, generation=merged.generation)
 
 
 class Cleaner:

@@ -27,14 +27,18 @@ from cluster.protocol import (
     CollectionName,
     EmbedBody,
     EmbedReply,
+    Generation,
     IndexBody,
     IngestReply,
     Job,
     Model,
+    RollbackBody,
     Scale,
     ScaleBody,
     SearchBody,
     Status,
+    Verification,
+    VerifyBody,
 )
 from cluster.service import Service
 from mcp_adapter.door import Door, caller_of, problem_response, waited_s
@@ -194,6 +198,24 @@ async def collections(service: _Service) -> tuple[Collection, ...]:
 async def delete(collection: str, service: _Service) -> None:
     """Delete a collection."""
     await service.delete(collection)
+
+
+@_operations.get("/collections/{collection}/generations")
+async def history(collection: str, service: _Service) -> tuple[Generation, ...]:
+    """Return the generations of a collection that can be gone back to, newest first."""
+    return await service.history(collection)
+
+
+@_operations.post("/collections/{collection}/verify")
+async def verify(collection: str, body: VerifyBody, service: _Service) -> Verification:
+    """Read a generation from end to end and return what is wrong with it."""
+    return await service.verify(collection, body)
+
+
+@_operations.post("/collections/{collection}/rollback")
+async def rollback(collection: str, body: RollbackBody, service: _Service) -> Generation:
+    """Publish what an old generation holds as a new one."""
+    return await service.rollback(collection, body)
 
 
 @_operations.get("/status")

@@ -31,7 +31,7 @@ _NEARLY = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Finding(Message):
+class Damage(Message):
     """Something that is wrong with a segment.
 
     Attributes:
@@ -47,7 +47,7 @@ class Finding(Message):
 
 def verify_segment(
     storage: Storage, collection: str, ref: SegmentRef, dimension: int
-) -> Iterator[Finding]:
+) -> Iterator[Damage]:
     """Look for damage in a segment and its tombstones, a few rows at a time.
 
     Args:
@@ -64,12 +64,12 @@ def verify_segment(
     hurt: list[str] = []
     for what in _examined(storage, parts.folder, ref.digest, parts.all()):
         hurt.append(what)
-        yield Finding(ref.id, what)
+        yield Damage(ref.id, what)
     if ref.tombstones:
         folder = tombstone_folder(collection, ref.tombstones)
         checks = {} if any(what.startswith(_LEXICAL) for what in hurt) else {"": parts.dead_rows}
         for what in _examined(storage, folder, ref.tombstones_digest, checks):
-            yield Finding(ref.id, f"tombstones {ref.tombstones}: {what}", ref.tombstones)
+            yield Damage(ref.id, f"tombstones {ref.tombstones}: {what}", ref.tombstones)
 
 
 _Check = Callable[[], Iterator[str]]
@@ -209,7 +209,7 @@ class _Parts:
         import lance  # noqa: PLC0415 - see segment.py
 
         rows = lance.dataset(self._storage.uri(f"{self.folder}/rows.lance"))
-        for batch in rows.to_batches(columns=CHUNK_COLUMNS, batch_size=_ROWS_AT_ONCE):
+        for batch in rows.to_batches(columns=CHUNK_COLUMNS, batch_size=_TEXTS_AT_ONCE):
             if any(column.null_count for column in batch.columns):
                 yield "hold a record that lacks a field"
                 return
