@@ -4,32 +4,39 @@
 
 The highest number is what is served. A manifest is created on base + 1 only where that name is
 free, so of two writers on one base exactly one publishes. Deleting a collection publishes a
-manifest that says so: a writer that comes late cannot bring it back.
+manifest that says so: a writer that comes late cannot bring it back. Old manifests go, and their
+numbers never come again (`retention.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
+from pathlib import PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
+from actors.leases import Clock, utc_now
 from actors.messages import SegmentRef, ShardRef
 from actors.scaling import SCALES
 from actors.storage import AlreadyThere, Storage
 
 JOBS = "jobs"
 """The folder below the root where `actors/job_book.py` keeps jobs."""
+_NUMBERED = re.compile(r"\d+\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WIDTH = 8
 """Digits of a manifest's number, so that names sort as numbers do."""
 _DELETE_TRIES = 5
 """Writers take seconds from one publication to the next: mostly the second try succeeds."""
+_SURELY_BEFORE = timedelta(minutes=30)
+"""More than the clocks of one storage differ by, and less than manifests stay once superseded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Manifest:
     model: Fingerprint
     shards: tuple[tuple[SegmentRef, ...], ...]
     source: str = ""
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    created_at: datetime = field(default_factory=utc_now)
     writer: str = ""
     deleted: bool = False
     model_name: str = ""
@@ -87,10 +94,12 @@ class Catalog:
 
     Args:
         storage: The root.
+        clock: Tells the time.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, clock: Clock = utc_now) -> None:
         self._storage = storage
+        self._clock = clock
 
     def names(self) -> list[str]:
         """Return the names of all collections that are not deleted, sorted."""
@@ -120,7 +129,7 @@ class Catalog:
 
     def find(self, collection: str) -> Manifest | None:
         """Return the newest generation, or None where there is none or it says deleted."""
-        manifest = self._newest(check_name(collection))
+        manifest = self._newest(collection)
         return None if manifest is None or manifest.deleted else manifest
 
     def fingerprints(self) -> set[str]:
@@ -133,9 +142,60 @@ class Catalog:
         return {str(manifest.model) for manifest in found if manifest}
 
     def since(self, base: Manifest) -> list[Manifest]:
-        """Return the generations that were published after `base`, oldest first."""
-        last = _manifest_file(base.collection, base.generation)
-        return [self._read(name) for name in self._manifests(base.collection) if name > last]
+        """Return the generations after `base` that are retained, oldest first."""
+        return self._read_all(base.collection, self.numbers(base.collection, base.generation))
+
+    def all(self, collection: str) -> list[Manifest]:
+        """Return the generations that are retained, oldest first, deletions included."""
+        return self._read_all(collection, self.numbers(collection))
+
+    def numbers(self, collection: str, after: int = 0) -> list[int]:
+        """Return the numbers of the retained generations after one, ascending."""
+        names = self._storage.names(_manifests(check_name(collection)))
+        found = (int(name.removesuffix(".json")) for name in names if _NUMBERED.fullmatch(name))
+        return [number for number in found if number > after]
+
+    def read(self, collection: str, number: int) -> Manifest | None:
+        """Return a generation, or None where it is not retained.
+
+        Raises:
+            CorruptData: Its manifest is damaged.
+        """
+        name = _manifest_file(collection, number)
+        try:
+            return _MANIFEST.validate_json(self._storage.read(name))
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            message = (
+                f"{name} in {self._storage.root} is damaged "
+                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back one"
+            )
+            raise CorruptData(message) from error
+
+    def retained(self, collection: str, generation: int) -> Manifest:
+        """Return a generation whose files are all kept.
+
+        Raises:
+            NotFound: It is not retained, or the collection was deleted after it.
+            CorruptData: Its manifest cannot be read.
+        """
+        numbers = self.numbers(collection)
+        if not numbers:
+            raise NotFound(self._missing(collection))
+        found = self.read(collection, generation) if generation in numbers else None
+        for number in (n for n in numbers if n >= generation):
+            if self._ends(collection, number):
+                message = (
+                    f"collection {collection!r} was deleted with generation {number}, and all that "
+                    "it held before; index it again"
+                )
+                raise NotFound(message)
+        if found is None:
+            there = ", ".join(map(str, numbers))
+            message = f"generation {generation} of {collection!r} is not kept; there are: {there}"
+            raise NotFound(message)
+        return found
 
     def generation_of(self, writer: str, collection: str, since: datetime) -> int:
         """Return the generation that a writer published since then, or 0 for none.
@@ -143,7 +203,8 @@ class Catalog:
         Raises:
             CorruptData: A manifest is damaged, so that nobody knows who wrote it.
         """
-        newest_first = map(self._read, reversed(self._manifests(collection)))
+        numbers = reversed(self.numbers(collection))
+        newest_first = (m for m in (self.read(collection, n) for n in numbers) if m)
         recent = takewhile(lambda manifest: manifest.created_at >= since, newest_first)
         return next((m.generation for m in recent if m.writer == writer), 0)
 
@@ -153,25 +214,26 @@ class Catalog:
         Raises:
             Conflict: Another writer published that generation first; nothing has changed.
         """
-        following = replace(
-            manifest, generation=manifest.generation + 1, created_at=datetime.now(UTC)
-        )
-        name = _manifest_file(following.collection, following.generation)
+        following = replace(manifest, generation=manifest.generation + 1, created_at=self._clock())
+        collection, number = following.collection, following.generation
+        later = self.numbers(collection, manifest.generation)
+        if later:  # the one that took this number may be gone
+            raise _overtaken(collection, later[-1])
+        name = _manifest_file(collection, number)
         try:
             self._storage.put_new(name, _MANIFEST.dump_json(following, indent=1))
         except AlreadyThere as error:
-            message = (
-                f"another writer changed collection {manifest.collection!r} meanwhile "
-                f"(generation {following.generation} exists); run this again to build on it"
-            )
-            raise Conflict(message) from error
+            raise _overtaken(collection, number) from error
+        if self._is_late(following):
+            self._storage.remove(name)
+            raise _overtaken(collection, self.numbers(collection)[-1])
         return following
 
     def new(
         self, collection: str, model: Fingerprint, shards: int, source: str, model_name: str = ""
     ) -> Manifest:
         """Return an empty base to publish the first generation on, or the next after a deletion."""
-        newest = self._newest(check_name(collection))
+        newest = self._newest(collection)
         generation = newest.generation if newest else 0
         empty = ((),) * shards
         return Manifest(collection, generation, model, empty, source, model_name=model_name)
@@ -179,7 +241,7 @@ class Catalog:
     def delete(self, collection: str, writer: str = "") -> None:
         """Publish the end of a collection, then remove its files.
 
-        What is left where this dies halfway, `remove_orphans` takes.
+        What is left where this dies halfway, the clean-up takes.
 
         Raises:
             NotFound: There is no such collection.
@@ -189,23 +251,9 @@ class Catalog:
         for part in ("segments", "tombstones"):
             self._storage.delete(f"collections/{collection}/{part}")
 
-    def remove_orphans(self, collection: str, grace: timedelta) -> list[str]:
-        """Remove segments and tombstones that no manifest since the last deletion names.
-
-        What was touched within `grace` stays: it may be a writer's that has not published yet.
-        """
-        folder = f"collections/{collection}"
-        there = [
-            (f"{folder}/{part}/{name}", name)
-            for part in ("segments", "tombstones")
-            for name in self._storage.names(f"{folder}/{part}")
-        ]
-        old = [(path, name) for path, name in there if self._untouched(path, grace)]
-        named = self._named(collection)  # last: what was published meanwhile is named in it
-        orphans = [path for path, name in old if name not in named]
-        for orphan in orphans:
-            self._storage.delete(orphan)
-        return orphans
+    def remove(self, manifest: Manifest) -> None:
+        """Remove a generation's manifest; files that no other names are orphans from then on."""
+        self._storage.remove(_manifest_file(manifest.collection, manifest.generation))
 
     def _publish_end(self, collection: str, writer: str, tries: int) -> None:
         manifest = self.get(collection)
@@ -224,36 +272,35 @@ class Catalog:
         except CorruptData:
             return True
 
-    def _named(self, collection: str) -> set[str]:
-        """Return what the manifests name since the last deletion: nobody reads what was before."""
-        newest_first = map(self._read, reversed(self._manifests(collection)))
-        living = takewhile(lambda manifest: not manifest.deleted, newest_first)
-        segments = [segment for manifest in living for segment in manifest.segments]
-        return {s.id for s in segments} | {s.tombstones for s in segments}
+    def _is_late(self, published: Manifest) -> bool:
+        """Tell whether a manifest took a number that was given, and removed, long before.
 
-    def _untouched(self, name: str, grace: timedelta) -> bool:
-        changed = self._storage.last_change(name)
-        return changed is not None and datetime.now(UTC) - changed >= grace
+        It was free because its generation was superseded long ago, so that a later one is older.
+        """
+        files = self._storage.files(_manifests(published.collection))
+        mine = PurePosixPath(_manifest_file(published.collection, published.generation)).name
+        later = [file.changed for name, file in files.items() if name > mine]
+        return mine not in files or any(
+            files[mine].changed - changed > _SURELY_BEFORE for changed in later
+        )
+
+    def _ends(self, collection: str, number: int) -> bool:
+        """Tell whether a generation says that the collection is deleted."""
+        with contextlib.suppress(CorruptData):
+            manifest = self.read(collection, number)
+            return manifest is not None and manifest.deleted
+        return False
 
     def _newest(self, collection: str) -> Manifest | None:
-        manifests = self._manifests(collection)
-        return self._read(manifests[-1]) if manifests else None
+        while numbers := self.numbers(collection):
+            manifest = self.read(collection, numbers[-1])
+            if manifest:
+                return manifest
+        return None
 
-    def _manifests(self, collection: str) -> list[str]:
-        folder = f"collections/{collection}/manifests"
-        return [
-            f"{folder}/{name}" for name in self._storage.names(folder) if name.endswith(".json")
-        ]
-
-    def _read(self, name: str) -> Manifest:
-        try:
-            return _MANIFEST.validate_json(self._storage.read(name))
-        except ValidationError as error:
-            message = (
-                f"{name} in {self._storage.root} is damaged "
-                f"({error.errors()[0]['msg']}); restore the file, or delete it to go back one"
-            )
-            raise CorruptData(message) from error
+    def _read_all(self, collection: str, numbers: Iterable[int]) -> list[Manifest]:
+        found = (self.read(collection, number) for number in numbers)
+        return [manifest for manifest in found if manifest]
 
     def _missing(self, collection: str) -> str:
         names = self.names()
@@ -274,5 +321,17 @@ def check_name(collection: str) -> str:
     raise InvalidRequest(message)
 
 
+def _overtaken(collection: str, generation: int) -> Conflict:
+    message = (
+        f"another writer changed collection {collection!r} meanwhile "
+        f"(generation {generation} exists); run this again to build on it"
+    )
+    return Conflict(message)
+
+
+def _manifests(collection: str) -> str:
+    return f"collections/{collection}/manifests"
+
+
 def _manifest_file(collection: str, generation: int) -> str:
-    return f"collections/{collection}/manifests/{generation:0{_WIDTH}}.json"
+    return f"{_manifests(collection)}/{generation:0{_WIDTH}}.json"

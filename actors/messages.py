@@ -82,6 +82,8 @@ class SegmentRef(Message):
         tombstones: Names the file of dead rows, or "" where all live.
         removed_rows: How many are dead.
         removed_length: Terms in the dead ones.
+        digest: Hash of the segment's checksums, or "" where it was written without any.
+        tombstones_digest: Likewise of the tombstones.
     """
 
     id: str
@@ -90,6 +92,8 @@ class SegmentRef(Message):
     tombstones: str = ""
     removed_rows: int = 0
     removed_length: int = 0
+    digest: str = ""
+    tombstones_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

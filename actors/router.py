@@ -22,6 +22,7 @@ from actors.errors import (
 )
 from actors.index.dense import normalised
 from actors.index.fusion import Mode
+from actors.leases import Keeper, Leases
 from actors.memory import Pressure
 from actors.messages import (
     ActorStatus,
@@ -73,7 +74,10 @@ class Router:
     def __init__(self, config: RouterConfig) -> None:
         self._config = config
         self._memory = guard_memory(config)
-        self._corpora = Corpora(Storage(config.root))
+        storage = Storage(config.root)
+        keeper = Keeper(Leases(storage), config.name)
+        self._corpora = Corpora(storage, keeper.changed)
+        keeper.start(self._corpora.served)
         self._counts = Counts()
         self._admission = Admission()
         self._replicas = Replicas(config.steward, self._counts)

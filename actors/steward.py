@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from actors.catalog import Catalog, Manifest
 from actors.errors import CorruptData, MemoryLimitExceeded, ShoalError
@@ -28,6 +27,7 @@ from actors.process import (
     names_of_actors,
     status_of,
 )
+from actors.retention import Cleaner
 from actors.routing.warming import shards_by_host
 from actors.scaling import (
     ScaleFile,
@@ -41,8 +41,6 @@ from actors.storage import Storage
 
 _log = logging.getLogger("shoal.steward")
 
-_ORPHAN_GRACE = timedelta(hours=24)
-"""Longer than any writer needs between its first segment and its manifest."""
 _WARM_S = 5.0
 """A publication waits so long for hosts to open it; what takes longer is served as it opens."""
 _WARM_NEW_S = 15.0
@@ -88,6 +86,7 @@ class Steward:
         self._memory = guard_memory(config)
         storage = Storage(config.root)
         self._catalog = Catalog(storage)
+        self._cleaner = Cleaner(storage)
         self._kept = ScaleFile(storage, config.scale_file)
         self._fleet = Fleet(config.fleet, config.name)
         self._scale = self._affordable(self._kept.wanted(config.scale))
@@ -311,11 +310,11 @@ class Steward:
             self.published()
 
     def _clean(self) -> None:
-        """Remove what killed writers left behind."""
+        """Remove old generations, and what they or killed writers left behind."""
         for collection in self._catalog.folders():
             try:
-                for name in self._catalog.remove_orphans(collection, _ORPHAN_GRACE):
-                    _log.info("removed the orphan %s", name)
+                for name in self._cleaner.clean(collection):
+                    _log.info("removed %s, which nobody needs", name)
             except ShoalError as error:
                 _log.warning("clean-up of %s: %s", collection, error)
 

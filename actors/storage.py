@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
-import io
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import obstore
 import platformdirs
-from numpy.typing import NDArray
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
@@ -25,6 +21,14 @@ from actors.errors import ShoalError, StorageError
 
 class AlreadyThere(ShoalError):
     """`put_new` found the name taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file's size in bytes, and when it was written by the clock of where it lies."""
+
+    size: int
+    changed: datetime
 
 
 class Storage:
@@ -63,13 +67,6 @@ class Storage:
                 message = f"{name} is already there"
                 raise AlreadyThere(message) from error
 
-    def put_arrays(self, folder: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write each array as a `.npy` file."""
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-            self.put(f"{folder}/{name}", buffer.getvalue())
-
     def names(self, folder: str) -> list[str]:
         """Return the names directly below `folder`, files and folders alike, sorted."""
         with self._named(f"list {folder}"):
@@ -77,25 +74,48 @@ class Storage:
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
+    def files(self, folder: str) -> dict[str, FileInfo]:
+        """Return every file below `folder`, at any depth, by its name relative to it."""
+        with self._named(f"list {folder}"):
+            found = [entry for page in obstore.list(self._store, folder) for entry in page]
+        return {
+            e["path"].removeprefix(f"{folder}/"): FileInfo(e["size"], e["last_modified"])
+            for e in found
+        }
+
     def last_change(self, folder: str) -> datetime | None:
         """Return when the youngest file below `folder` was written, or None for none."""
-        with self._named(f"list {folder}"):
-            times = [e["last_modified"] for page in obstore.list(self._store, folder) for e in page]
-        return max(times, default=None)
+        return max((file.changed for file in self.files(folder).values()), default=None)
+
+    def hash_of_file(self, name: str) -> str:
+        """Return the `new_hash` of a file in hex, without holding all of it.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        digest = new_hash()
+        with self._named(f"read {name}"):
+            if self.is_local:
+                with self.cache(name).open("rb") as file:
+                    hashlib.file_digest(file, lambda: digest)
+                return digest.hexdigest()
+            for piece in obstore.get(self._store, name).stream():
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def remove(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        with self._named(f"delete {name}"), suppress(FileNotFoundError):
+            obstore.delete(self._store, name)
 
     def delete(self, folder: str) -> None:
         """Delete a folder and every file below it, and what this machine's cache has of it."""
         with self._named(f"delete {folder}"):
             if not self.is_local:
-                paths = [e["path"] for page in obstore.list(self._store, folder) for e in page]
+                paths = [f"{folder}/{name}" for name in self.files(folder)]
                 if paths:
                     obstore.delete(self._store, paths)
             shutil.rmtree(self.cache(folder), ignore_errors=True)
-
-    def remove(self, name: str) -> None:
-        """Delete one file; harmless where there is none."""
-        with contextlib.suppress(FileNotFoundError), self._named(f"delete {name}"):
-            obstore.delete(self._store, name)
 
     def uri(self, name: str) -> str:
         """Return the full address of `name`, as Lance takes it."""
@@ -131,6 +151,11 @@ class Storage:
             raise
         except (OSError, BaseError) as error:
             raise storage_error(self.root, action, error) from error
+
+
+def new_hash(data: bytes = b"") -> hashlib.blake2b:
+    """Return the hash that files are told apart by, BLAKE2b of 16 bytes, over `data` so far."""
+    return hashlib.blake2b(data, digest_size=16)
 
 
 def storage_error(root: str, action: str, error: Exception) -> StorageError:

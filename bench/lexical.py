@@ -24,6 +24,7 @@ from corpus import copy_standard_library, queries
 
 from actors.catalog import Catalog
 from actors.engines.base import EXTERNAL, Fingerprint
+from actors.index.checksums import FolderWriter
 from actors.index.lexical import LexicalIndex, TermStatistics, files_of
 from actors.index.postings import count_terms, merge
 from actors.index.segment import NO_TOMBSTONES
@@ -118,7 +119,7 @@ class Shoal:
         storage, lexical = Storage(str(folder)), "segment/lexical"
         started = time.perf_counter()
         postings = merge([count_terms(part) for part in _parts(chunks)])
-        storage.put_arrays(lexical, files_of(postings))
+        FolderWriter(storage, lexical).put_arrays(files_of(postings))
         self.index_s = time.perf_counter() - started
         where = storage.folder(lexical)
         self._index = LexicalIndex(where, np.arange(len(chunks), dtype=np.uint64))

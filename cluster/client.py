@@ -30,7 +30,7 @@ from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
-_UPLOAD_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
+_LONG_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
 _POLL_S = 0.1
 
 
@@ -203,11 +203,13 @@ class AsyncShoalClient(_Client):
 
 def _content(call: Call[Any], lines: object) -> dict[str, Any]:
     if lines is not None:
-        return {"content": lines, "params": call.query, "timeout": _UPLOAD_TIMEOUT}
+        return {"content": lines, "params": call.query, "timeout": _LONG_TIMEOUT}
     if call.body is None:
         return {"params": call.query}
     json = {"Content-Type": "application/json"}
-    return {"content": call.body.model_dump_json(exclude_defaults=True), "headers": json}
+    content = call.body.model_dump_json(exclude_defaults=True)
+    timeout = {"timeout": _LONG_TIMEOUT} if call.patient else {}
+    return {"content": content, "headers": json, **timeout}
 
 
 def _reply(call: Call[T], response: httpx2.Response) -> T:

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
-from cluster import job_commands, model_commands, watch_command
+from cluster import collection_commands, job_commands, model_commands, watch_command
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
 
@@ -36,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(model_commands.app, name="models")
+app.add_typer(collection_commands.app, name="collections")
 app.command()(job_commands.jobs)
 app.command()(watch_command.watch)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
@@ -205,20 +206,6 @@ def scale(
         print_json(found.model_dump())
     else:
         console.out.print(overview.scale_line(found))
-
-
-@app.command()
-@with_settings
-def collections(settings: Settings, as_json: AsJson = False) -> None:
-    """List the collections."""
-    from cluster import console  # noqa: PLC0415
-
-    with client(settings) as shoal:
-        found = shoal.collections()
-    if as_json:
-        print_json([c.model_dump(mode="json") for c in found])
-    else:
-        console.show_collections(found)
 
 
 @app.command()

@@ -29,12 +29,14 @@ from cluster.job_overview import job_lines, jobs_table, pace, set_aside
 from cluster.overview import heading, show_actors
 from cluster.protocol import (
     Collection,
+    Generation,
     Job,
     LoadedModel,
     Model,
     SearchHit,
     SearchReply,
     Status,
+    Verification,
 )
 from cluster.visible import one_line, visible
 
@@ -225,6 +227,32 @@ def show_collections(collections: tuple[Collection, ...]) -> None:
         counts = (str(getattr(c, number)) for number in numbers)
         table.add_row(Text(c.name), *counts, source, in_words(c.behind_s))
     out.print(table if collections else "no collections yet; index a folder, as in `shoal index .`")
+
+
+def show_history(generations: tuple[Generation, ...]) -> None:
+    """Print a line for each generation."""
+    columns = ("generation", "published", "by", "chunks", "segments", "leases", "", "model")
+    table = Table(*columns, box=None)
+    for g in generations:
+        numbers = (str(g.chunks), str(g.segments), str(g.leases))
+        served = "served" if g.served else ""
+        model = Text(g.problem or g.model)
+        table.add_row(str(g.generation), g.created_at, Text(g.writer), *numbers, served, model)
+    out.print(table)
+
+
+def show_verification(verified: Verification) -> None:
+    """Print what was read, and what is wrong with it."""
+    out.print(
+        f"{verified.collection}: generation {verified.generation}, {verified.chunks} chunks in "
+        f"{verified.segments} segments: "
+        f"{'damaged' if verified.findings else 'all is as it was written'}",
+        markup=False,
+    )
+    for finding in verified.findings:
+        out.print(f"segment {finding.segment}: {finding.what}", markup=False)
+    for way_out in dict.fromkeys(finding.way_out for finding in verified.findings):
+        out.print(way_out, markup=False)
 
 
 def show_status(status: Status) -> None:

@@ -19,6 +19,7 @@ from cluster.protocol import (
     Collection,
     EmbedBody,
     EmbedReply,
+    Generation,
     IndexBody,
     IngestChunk,
     IngestReply,
@@ -27,12 +28,15 @@ from cluster.protocol import (
     Mode,
     Model,
     ReindexBody,
+    RollbackBody,
     Scale,
     ScaleBody,
     SearchBody,
     SearchReply,
     Status,
     Vector,
+    Verification,
+    VerifyBody,
     WatchBody,
 )
 
@@ -42,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One HTTP call: how to make it and what comes back."""
+    """One HTTP call: how to make it and what comes back; a patient one may take long."""
 
     method: str
     path: str
@@ -50,6 +54,7 @@ class Call(Generic[T]):
     body: Message | None = None
     lines: Iterable[bytes] | None = None
     query: tuple[tuple[str, str], ...] = ()
+    patient: bool = False
 
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)
@@ -245,7 +250,33 @@ class Operations:
     @staticmethod
     def delete(collection: str) -> Call[None]:
         """Delete a collection."""
-        return Call("DELETE", f"/v1/collections/{quote(collection, safe='')}", TypeAdapter(None))
+        return Call("DELETE", _path_of(collection), TypeAdapter(None))
+
+    @Operation
+    @staticmethod
+    def history(collection: str) -> Call[tuple[Generation, ...]]:
+        """Return the generations of a collection that can be gone back to, newest first."""
+        reply = TypeAdapter(tuple[Generation, ...])
+        return Call("GET", f"{_path_of(collection)}/generations", reply)
+
+    @Operation
+    @staticmethod
+    def verify(collection: str, generation: int | None = None) -> Call[Verification]:
+        """Read a generation, or the newest, from end to end, and return what is wrong with it."""
+        body = VerifyBody(generation=generation)
+        reply = TypeAdapter(Verification)
+        return Call("POST", f"{_path_of(collection)}/verify", reply, body, patient=True)
+
+    @Operation
+    @staticmethod
+    def rollback(collection: str, generation: int) -> Call[Generation]:
+        """Publish what an old generation holds as a new one, and return that.
+
+        One that is not kept, that was deleted, or that is damaged is refused, and nothing changes.
+        """
+        body = RollbackBody(generation=generation)
+        reply = TypeAdapter(Generation)
+        return Call("POST", f"{_path_of(collection)}/rollback", reply, body, patient=True)
 
     @Operation
     @staticmethod
@@ -288,6 +319,10 @@ class Operations:
     def shutdown() -> Call[None]:
         """End the gateway and everything that it started."""
         return Call("POST", "/v1/shutdown", TypeAdapter(None))
+
+
+def _path_of(collection: str) -> str:
+    return f"/v1/collections/{quote(collection, safe='')}"
 
 
 def first_problem(error: ValidationError) -> str:

@@ -27,6 +27,7 @@ MAX_CONTEXT = 200
 Count = Annotated[int, Field(ge=1, le=256)]
 Mode = Literal["hybrid", "semantic", "lexical"]
 CollectionName = Annotated[str, Field(min_length=1, max_length=63)]
+GenerationNumber = Annotated[int, Field(ge=1)]
 
 
 class Message(BaseModel):
@@ -223,6 +224,50 @@ class WatchBody(Message):
     watcher: str = Field(min_length=1, max_length=64)
     behind_s: float = Field(ge=0)
     source: str
+
+
+class Generation(Message):
+    """One published state of a collection, and how many readers hold it."""
+
+    generation: int
+    created_at: str = ""
+    writer: str = ""
+    chunks: int = 0
+    segments: int = 0
+    model: str = ""
+    served: bool = False
+    leases: int = 0
+    problem: str = ""
+
+
+class VerifyBody(Message):
+    """Which generation to verify: the newest, if none is named."""
+
+    generation: GenerationNumber | None = None
+
+
+class Finding(Message):
+    """Something that is wrong with a segment, and what to do about it."""
+
+    segment: str
+    what: str
+    way_out: str
+
+
+class Verification(Message):
+    """What was looked at, and all that is wrong with it."""
+
+    collection: str
+    generation: int
+    segments: int
+    chunks: int
+    findings: tuple[Finding, ...]
+
+
+class RollbackBody(Message):
+    """Which generation to publish again."""
+
+    generation: GenerationNumber
 
 
 class Replica(Message):

@@ -32,6 +32,7 @@ from cluster.calls import STATUS_S, Calls
 from cluster.daemon import Rooms
 from cluster.embedding import OpenedModel
 from cluster.freshness import Freshness
+from cluster.generations import Generations
 from cluster.jobs import IndexJob, Opened
 from cluster.models import models, open_model
 from cluster.naming import Target, choose_target
@@ -40,17 +41,21 @@ from cluster.protocol import (
     CollectionCoverage,
     EmbedBody,
     EmbedReply,
+    Generation,
     IndexBody,
     IngestReply,
     Job,
     Model,
     ReindexBody,
+    RollbackBody,
     Scale,
     ScaleBody,
     SearchBody,
     SearchHit,
     SearchReply,
     Status,
+    Verification,
+    VerifyBody,
     WatchBody,
 )
 from cluster.running import RunningJobs
@@ -98,6 +103,7 @@ class Service:
 
         self._storage = await asyncio.to_thread(Storage, self.settings.root_uri)
         self._catalog = Catalog(self._storage)
+        self._generations = Generations(self._storage)
         await asyncio.to_thread(self._catalog.keep_out)
         await asyncio.to_thread(_check_model, self.settings.model)
         budgets = await asyncio.to_thread(plan_memory, self.settings)
@@ -265,6 +271,20 @@ class Service:
         """Delete a collection."""
         await asyncio.to_thread(self._catalog.delete, collection)
         await self._calls.published()
+
+    async def history(self, collection: str) -> tuple[Generation, ...]:
+        """Return the generations of a collection; see `ShoalClient.history`."""
+        return await asyncio.to_thread(self._generations.history, collection)
+
+    async def verify(self, collection: str, body: VerifyBody) -> Verification:
+        """Look for damage in a generation; see `ShoalClient.verify`."""
+        return await self._generations.verify(collection, body.generation)
+
+    async def rollback(self, collection: str, body: RollbackBody) -> Generation:
+        """Go back to a generation; see `ShoalClient.rollback`."""
+        published = await self._generations.rollback(collection, body.generation)
+        await self._calls.published()
+        return published
 
     async def histograms(self) -> dict[str, tuple[Histogram, ...]]:
         """Return what each router that answers has measured, by its name."""

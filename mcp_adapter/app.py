@@ -27,15 +27,19 @@ from cluster.protocol import (
     CollectionName,
     EmbedBody,
     EmbedReply,
+    Generation,
     IndexBody,
     IngestReply,
     Job,
     Model,
     ReindexBody,
+    RollbackBody,
     Scale,
     ScaleBody,
     SearchBody,
     Status,
+    Verification,
+    VerifyBody,
     WatchBody,
 )
 from cluster.service import Service
@@ -220,6 +224,24 @@ async def watching(collection: str, body: WatchBody, service: _Service) -> None:
 async def unwatch(collection: str, watcher: Annotated[str, Query()], service: _Service) -> None:
     """Take note that somebody does not watch a collection any more."""
     service.unwatch(collection, watcher)
+
+
+@_operations.get("/collections/{collection}/generations")
+async def history(collection: str, service: _Service) -> tuple[Generation, ...]:
+    """Return the generations of a collection that can be gone back to, newest first."""
+    return await service.history(collection)
+
+
+@_operations.post("/collections/{collection}/verify")
+async def verify(collection: str, body: VerifyBody, service: _Service) -> Verification:
+    """Read a generation from end to end and return what is wrong with it."""
+    return await service.verify(collection, body)
+
+
+@_operations.post("/collections/{collection}/rollback")
+async def rollback(collection: str, body: RollbackBody, service: _Service) -> Generation:
+    """Publish what an old generation holds as a new one."""
+    return await service.rollback(collection, body)
 
 
 @_operations.get("/status")

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from actors.catalog import Catalog, Manifest
 from actors.errors import Conflict, CorruptData
-from actors.index.lexical import files_of, read_postings
+from actors.index.checksums import FolderWriter
+from actors.index.lexical import read_postings
 from actors.index.postings import join
 from actors.index.segment import living_rows, segment_folder
 from actors.index.texts import CHUNK_COLUMNS, write_texts
-from actors.index.writing import ROWS_AT_ONCE, bury, files_table
+from actors.index.writing import ROWS_AT_ONCE, bury, finish_segment
 from actors.messages import SegmentRef
 from actors.storage import Storage, storage_error
 
@@ -79,7 +80,8 @@ def merge_segments(
     segment = secrets.token_hex(8)
     folder = segment_folder(collection, segment)
     files = _copy_rows(storage, collection, sources, living, f"{folder}/rows.lance")
-    write_texts(storage, folder, _batches(storage, collection, segment, CHUNK_COLUMNS))
+    writer = FolderWriter(storage, folder)
+    write_texts(writer, _batches(storage, collection, segment, CHUNK_COLUMNS))
     parts = [
         read_postings(storage.folder(f"{segment_folder(collection, ref.id)}/lexical"))
         for ref in sources
@@ -90,9 +92,7 @@ def merge_segments(
         names = ", ".join(ref.id for ref in sources)
         message = f"segments {names} of {collection} hold other rows than their manifest says"
         raise CorruptData(message)
-    storage.put_arrays(f"{folder}/lexical", files_of(postings))
-    storage.put(f"{folder}/files.arrow", files_table(files))
-    return SegmentRef(segment, rows, int(postings.lengths.sum(dtype=np.int64))), living
+    return finish_segment(writer, segment, postings, files), living
 
 
 def put_in_place(
@@ -141,7 +141,9 @@ def merged_since(catalog: Catalog, base: Manifest) -> Manifest | None:
     on it.
     """
     later = catalog.since(base)
-    return later[-1] if later and all(m.writer == WRITER for m in later) else None
+    if not later or len(later) < later[-1].generation - base.generation:
+        return None  # nothing came, or what came is gone again
+    return later[-1] if all(m.writer == WRITER for m in later) else None
 
 
 @dataclass(frozen=True, slots=True)

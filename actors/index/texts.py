@@ -21,8 +21,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.errors import LimitExceeded
+from actors.index.checksums import FolderWriter
 from actors.messages import Chunk
-from actors.storage import Storage, storage_error
+from actors.storage import new_hash, storage_error
 
 CHUNK_COLUMNS: list[str] = list(Chunk.__slots__)
 MAX_READ_BYTES = 64 << 20
@@ -30,26 +31,32 @@ MAX_READ_BYTES = 64 << 20
 _ROWS, _ENDS = "rows.bin", "ends.npy"
 
 
-def write_texts(storage: Storage, segment_folder: str, batches: Iterable[pa.RecordBatch]) -> None:
+def write_texts(writer: FolderWriter, batches: Iterable[pa.RecordBatch]) -> None:
     """Write the chunks of a segment's rows beside it; on local roots only.
 
     Raises:
         StorageError: The root refused the write.
     """
+    storage, name = writer.storage, f"texts/{_ROWS}"
     if not storage.is_local:
         return
-    folder = storage.folder(f"{segment_folder}/texts")
+    path = storage.cache(f"{writer.folder}/{name}")
+    hasher = new_hash()
     sizes = [0]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _ROWS).open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
             for batch in batches:
                 columns = batch.select(CHUNK_COLUMNS).columns
-                rows = zip(*(column.to_pylist() for column in columns), strict=True)
-                sizes += [file.write(Chunk(*row).record) for row in rows]
-        np.save(folder / _ENDS, np.cumsum(sizes, dtype=np.int64))
+                for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                    record = Chunk(*row).record
+                    hasher.update(record)
+                    sizes.append(file.write(record))
     except OSError as error:
-        raise storage_error(storage.root, f"write {segment_folder}/texts", error) from error
+        raise storage_error(storage.root, f"write {writer.folder}/{name}", error) from error
+    ends = np.cumsum(sizes, dtype=np.int64)
+    writer.note(name, int(ends[-1]), hasher.hexdigest())
+    writer.put_arrays({f"texts/{_ENDS}": ends})
 
 
 class Texts:

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from actors.index.checksums import FolderWriter
 from actors.index.dense import normalised
 from actors.index.lexical import LexicalIndex, files_of
-from actors.index.postings import TermBlock, count_terms, merge
+from actors.index.postings import Postings, TermBlock, count_terms, merge
 from actors.index.segment import segment_folder, tombstone_folder
 from actors.index.texts import write_texts
 from actors.messages import Chunk, SegmentRef
@@ -144,11 +145,26 @@ def write_segment(
     folder = segment_folder(collection, segment)
     table = pa.concat_tables([block.table for block in blocks])
     _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
-    postings = merge([block.terms for block in blocks])
-    storage.put_arrays(f"{folder}/lexical", files_of(postings))
-    storage.put(f"{folder}/files.arrow", files_table(table))
-    write_texts(storage, folder, table.to_batches(max_chunksize=ROWS_AT_ONCE))
-    return SegmentRef(segment, table.num_rows, int(postings.lengths.sum(dtype=np.int64)))
+    writer = FolderWriter(storage, folder)
+    write_texts(writer, table.to_batches(max_chunksize=ROWS_AT_ONCE))
+    return finish_segment(writer, segment, merge([block.terms for block in blocks]), table)
+
+
+def finish_segment(
+    writer: FolderWriter, segment: str, postings: Postings, files: pa.Table
+) -> SegmentRef:
+    """Write what a segment has beside its rows and texts; return what a manifest says of it.
+
+    Args:
+        writer: Writes the segment's folder.
+        segment: Its id.
+        postings: Those of all its rows.
+        files: The columns path and content_hash of all its rows.
+    """
+    writer.put_arrays(files_of(postings), "lexical/")
+    writer.put("files.arrow", files_table(files))
+    length = int(postings.lengths.sum(dtype=np.int64))
+    return SegmentRef(segment, len(postings.lengths), length, digest=writer.seal())
 
 
 def bury(
@@ -167,10 +183,12 @@ def bury(
         "terms.npy": terms,
         "lost.npy": lost,
     }
-    storage.put_arrays(tombstone_folder(collection, name), arrays)
+    writer = FolderWriter(storage, tombstone_folder(collection, name))
+    writer.put_arrays(arrays)
     return replace(
         ref,
         tombstones=name,
+        tombstones_digest=writer.seal(),
         removed_rows=int(mask.sum()),
         removed_length=int(lexical.lengths[mask].sum(dtype=np.int64)),
     )

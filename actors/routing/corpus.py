@@ -93,10 +93,12 @@ class Corpora:
 
     Args:
         storage: The root.
+        on_change: Told whenever others are at hand.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, on_change: Callable[[], object] = lambda: None) -> None:
         self._storage = storage
+        self._on_change = on_change
         self._catalog = Catalog(storage)
         self._open: dict[str, Generation] = {}
         self._seen: dict[str, float] = {}
@@ -154,10 +156,16 @@ class Corpora:
         for name in there:
             with contextlib.suppress(ShoalError):
                 self.get(name)
+        self._on_change()
 
     def fingerprints(self) -> frozenset[str]:
         """Return the vector spaces of the generations at hand."""
         return frozenset(str(generation.manifest.model) for generation in self._open.values())
+
+    def served(self) -> dict[str, int]:
+        """Return the numbers of the generations at hand, by collection."""
+        at_hand = list(self._open.items())  # another thread may add one
+        return {name: generation.manifest.generation for name, generation in at_hand}
 
     def segments(self) -> frozenset[str]:
         """Return the ids of all segments in the generations at hand."""
@@ -189,6 +197,7 @@ class Corpora:
             if only_if_old and (known := self._known(collection)):
                 return known  # another thread was first
             asked_at = time.monotonic()  # what is published from here on may not be seen
+            before = self._open.get(collection)
             try:
                 self._open[collection] = found = self._newest(collection, asked_at)
             except StorageError as error:
@@ -196,6 +205,8 @@ class Corpora:
                 raise
             self._failures.pop(collection, None)
             self._seen[collection] = asked_at
+            if found is not before:
+                self._on_change()
             return found
 
     def _note_failure(self, collection: str, error: StorageError, now: float) -> None:

@@ -10,6 +10,7 @@ from actors.catalog import Catalog, check_name
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
 from actors.messages import SegmentRef
+from actors.retention import Cleaner
 from actors.storage import Storage
 
 MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 256)
@@ -24,6 +25,11 @@ def storage(tmp_path):
 @pytest.fixture
 def catalog(storage):
     return Catalog(storage)
+
+
+@pytest.fixture
+def cleaner(storage):
+    return Cleaner(storage)
 
 
 def with_segments(manifest, *segments):
@@ -99,14 +105,14 @@ def test_a_name_can_be_used_again_after_a_deletion(catalog):
     assert catalog.get("docs").source == "/new"
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_is_named_stays(catalog, storage):
+def test_what_a_killed_writer_left_is_removed_and_what_is_named_stays(catalog, cleaner, storage):
     for segment in ("named", "orphan"):
         storage.put(f"collections/docs/segments/{segment}/files.arrow", b"x")
         storage.put(f"collections/docs/tombstones/{segment}/rows.npy", b"x")
     ref = SegmentRef("named", 1, 1, "named", 1, 1)
     catalog.publish(with_segments(catalog.new("docs", MODEL, 2, ""), ref))
-    assert catalog.remove_orphans("docs", timedelta(hours=1)) == []
-    removed = catalog.remove_orphans("docs", NO_GRACE)
+    assert cleaner.remove_orphans("docs", timedelta(hours=1)) == []
+    removed = cleaner.remove_orphans("docs", NO_GRACE)
     assert removed == ["collections/docs/segments/orphan", "collections/docs/tombstones/orphan"]
     assert storage.names("collections/docs/segments") == ["named"]
 
@@ -133,33 +139,33 @@ def half_deleted(catalog, storage, monkeypatch):
 
 
 @pytest.mark.usefixtures("half_deleted")
-def test_what_a_killed_deletion_left_is_removed_after_the_grace(catalog):
+def test_what_a_killed_deletion_left_is_removed_after_the_grace(catalog, cleaner):
     assert catalog.names() == []
-    assert catalog.remove_orphans("docs", timedelta(hours=1)) == []
-    removed = catalog.remove_orphans("docs", NO_GRACE)
+    assert cleaner.remove_orphans("docs", timedelta(hours=1)) == []
+    removed = cleaner.remove_orphans("docs", NO_GRACE)
     assert removed == ["collections/docs/segments/old", "collections/docs/tombstones/dead"]
 
 
 @pytest.mark.usefixtures("half_deleted")
-def test_what_was_created_after_a_killed_deletion_stays(catalog, storage):
+def test_what_was_created_after_a_killed_deletion_stays(catalog, cleaner, storage):
     storage.put("collections/docs/segments/new/files.arrow", b"x")
     storage.put("collections/docs/segments/newest/files.arrow", b"x")
     first = catalog.publish(
         with_segments(catalog.new("docs", MODEL, 2, ""), SegmentRef("new", 1, 1))
     )
     catalog.publish(with_segments(first, SegmentRef("newest", 1, 1)))
-    catalog.remove_orphans("docs", NO_GRACE)
+    cleaner.remove_orphans("docs", NO_GRACE)
     assert storage.names("collections/docs/segments") == ["new", "newest"]
     assert storage.names("collections/docs/tombstones") == []
 
 
-def test_a_segment_of_an_older_generation_is_no_orphan(catalog, storage):
+def test_a_segment_of_an_older_generation_is_no_orphan(catalog, cleaner, storage):
     storage.put("collections/docs/segments/old/files.arrow", b"x")
     first = catalog.publish(
         with_segments(catalog.new("docs", MODEL, 2, ""), SegmentRef("old", 1, 1))
     )
     catalog.publish(with_segments(first))
-    assert catalog.remove_orphans("docs", NO_GRACE) == []
+    assert cleaner.remove_orphans("docs", NO_GRACE) == []
 
 
 def test_a_truncated_manifest_is_named_and_hides_nothing_else(catalog, storage):

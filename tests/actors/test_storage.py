@@ -66,3 +66,22 @@ def test_a_failure_names_the_root_the_cause_and_the_way_out(error, way_out):
     assert message.startswith("cannot write x in /data: ")
     assert way_out in message
     assert "\n" not in message
+
+
+def test_files_are_listed_at_any_depth_with_their_sizes(tmp_path):
+    storage = Storage(str(tmp_path))
+    for name in ("c/x/1", "c/x/deep/er/2", "c/x2/1"):
+        storage.put(name, b"data")
+    assert {name: file.size for name, file in storage.files("c/x").items()} == {
+        "1": 4,
+        "deep/er/2": 4,
+    }
+
+
+def test_a_file_is_removed_alone_and_one_that_is_gone_is_no_error(tmp_path):
+    storage = Storage(str(tmp_path))
+    for name in ("c/1", "c/10"):
+        storage.put(name, b"")
+    storage.remove("c/1")
+    storage.remove("c/1")
+    assert storage.names("c") == ["10"]

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from waiting import runs, until
 
-from actors.catalog import Catalog
+from actors.retention import Cleaner
 from actors.storage import Storage
 
 WRITER = """
@@ -44,7 +44,7 @@ def test_nothing_of_it_is_visible_and_its_remains_are_removed(shoal, gateway, fo
     assert shoal.search("evict", mode="lexical", collections=["killed"]).hits
     (collection,) = (c for c in shoal.collections() if c.name == "killed")
     assert collection.generation == 1
-    removed = Catalog(storage).remove_orphans("killed", timedelta(0))
+    removed = Cleaner(storage).remove_orphans("killed", timedelta(0))
     assert f"collections/killed/segments/{left.pop()}" in removed
     assert storage.names("collections/killed/segments") == before
     assert shoal.search("evict", mode="lexical", collections=["killed"]).coverage == 1.0
