@@ -248,7 +248,7 @@ class Catalog:
             Conflict: Others published, time and again, just before this could.
         """
         self._publish_end(collection, writer, _DELETE_TRIES)
-        for part in ("segments", "tombstones"):
+        for part in ("drafts", "segments", "tombstones"):
             self._storage.delete(f"collections/{collection}/{part}")
 
     def remove(self, manifest: Manifest) -> None:

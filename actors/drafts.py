@@ -9,7 +9,7 @@ clean-up, which leaves the segments alone that a young record names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from pydantic import TypeAdapter, ValidationError
@@ -46,11 +46,18 @@ class Drafts:
 
     def __init__(self, storage: Storage, collection: str, *work: object) -> None:
         self._storage = storage
-        self.folder = f"{folder_of(collection)}/{_digest(work)}"
+        self.folder = f"{_drafts(collection)}/{_digest(work)}"
 
     def all(self) -> list[Drafted]:
         """Return what was recorded."""
-        return read_drafts(self._storage, self.folder)
+        return _read(self._storage, self.folder)
+
+    def taken_up(self) -> list[Drafted]:
+        """Return what earlier tries recorded, recorded anew: clean-up leaves it for long then."""
+        found = self.all()
+        for drafted in found:
+            record_draft(self._storage, self.folder, drafted)
+        return found
 
     def clear(self) -> None:
         """Forget all of it: it was published."""
@@ -62,26 +69,24 @@ def record_draft(storage: Storage, folder: str, drafted: Drafted) -> None:
     storage.put(f"{folder}/{drafted.segment.id}.json", _RECORD.dump_json(drafted))
 
 
-def drafted_segments(storage: Storage, collection: str) -> set[str]:
+def drafted_segments(storage: Storage, collection: str, now: datetime) -> set[str]:
     """Return the ids of segments that a job may still publish; forget what is too old for that."""
     found: set[str] = set()
-    oldest = datetime.now(UTC) - KEPT
-    for key in storage.names(folder_of(collection)):
-        folder = f"{folder_of(collection)}/{key}"
+    for key in storage.names(_drafts(collection)):
+        folder = f"{_drafts(collection)}/{key}"
         changed = storage.last_change(folder)
-        if changed is not None and changed < oldest:
+        if changed is not None and now - changed > KEPT:
             storage.delete(folder)
         else:
-            found |= {drafted.segment.id for drafted in read_drafts(storage, folder)}
+            found |= {drafted.segment.id for drafted in _read(storage, folder)}
     return found
 
 
-def folder_of(collection: str) -> str:
-    """Return where a collection's drafts lie."""
+def _drafts(collection: str) -> str:
     return f"collections/{collection}/drafts"
 
 
-def read_drafts(storage: Storage, folder: str) -> list[Drafted]:
+def _read(storage: Storage, folder: str) -> list[Drafted]:
     """Return the records in a folder; one that is damaged, or just removed, is passed over."""
     found = []
     for name in storage.names(folder):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from actors.catalog import Catalog, Manifest
+from actors.drafts import drafted_segments
 from actors.errors import Conflict
 from actors.index.merging import WRITER, merged_since
 from actors.leases import Clock, Leases, utc_now
@@ -117,9 +118,12 @@ class Cleaner:
         Who goes back to an old generation leases it first, then looks whether it is there, and lets
         go of it once a new one names the same. So leases are read between two looks at the
         manifests: one of the three shows it, whatever is removed or published meanwhile.
+        Drafts are read before all of them, for they go once a manifest names the same.
         """
+        drafted = drafted_segments(self._storage, collection, self._clock())
         before = self._catalog.all(collection)
-        unnamed = self._there(collection, _named(before, self._leases.held(collection)))
+        named = _named(before, self._leases.held(collection)) | drafted
+        unnamed = self._there(collection, named)
         old = [folder for folder in unnamed if self._untouched(folder, grace)]
         leased = self._leases.held(collection)
         known = [*before, *self._catalog.all(collection)]

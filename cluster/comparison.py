@@ -70,7 +70,7 @@ class Comparison:
         self.base = base
         self.drafts = drafts_of(storage, target, base)
         self.found: dict[str, str] = {}
-        self._earlier = self.drafts.all()
+        self._earlier = self.drafts.taken_up()
         self._stored = stored_files(storage, base)
 
     def blocks(self, files: Iterable[FoundFile], max_file_bytes: int) -> Iterator[BlockOfFiles]:
