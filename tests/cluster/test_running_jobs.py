@@ -12,9 +12,9 @@ from actors.errors import Conflict
 from actors.job_book import JobBook
 from actors.messages import JobState
 from actors.storage import Storage
-from cluster import jobs, running
+from cluster import comparison, jobs, running
+from cluster.comparison import Comparison
 from cluster.embedding import OpenedModel
-from cluster.ingest.pipeline import StoredFile
 from cluster.jobs import IndexJob, Opened
 from cluster.naming import Target
 from cluster.running import RunningJobs
@@ -45,14 +45,16 @@ class Steward:
         return self.book.may_publish(job_id)
 
 
-class Removal(IndexJob):
-    """A job that reads no file, so that it needs no Ray: it waits, then publishes a removal."""
+class Idle(IndexJob):
+    """A job that reads no file, so that it needs no Ray: it waits, then publishes a rebuild."""
 
     async def run(self):
         await self.open()
         self._tell(phase="waiting for the test")
         await self.proceed.wait()
-        manifest = await self._publish({"gone.py": StoredFile("hash", ())})
+        self._compared = Comparison(self._storage, self._target, self._base, rebuilds=True)
+        self._compared.found["kept.py"] = "hash"
+        manifest = await self._publish()
         return self._tell(phase="done", state=JobState.DONE, generation=manifest.generation)
 
 
@@ -87,7 +89,7 @@ def job(storage, catalog, steward):
         pass
 
     target = Target("pond", "/src", ("",))
-    made = Removal(
+    made = Idle(
         "one", target, open_base, storage, 100, steward.may_publish, announce, steward.report
     )
     made.proceed = asyncio.Event()
@@ -98,14 +100,14 @@ def job(storage, catalog, steward):
 def held(monkeypatch):
     """Hold publications; yields when one has begun, and what lets it go on."""
     begun, go_on = threading.Event(), threading.Event()
-    publish = jobs.publish_change
+    publish = comparison.publish_change
 
     def publish_held(*args):
         begun.set()
         assert go_on.wait(BOUND_S)
         return publish(*args)
 
-    monkeypatch.setattr(jobs, "publish_change", publish_held)
+    monkeypatch.setattr(comparison, "publish_change", publish_held)
     yield begun, go_on
     go_on.set()
 
