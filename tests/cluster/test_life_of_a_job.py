@@ -9,7 +9,7 @@ from command import run_shoal
 from own_gateway import LIAR, own_gateway
 from waiting import runs, until
 
-from actors.errors import GatewayUnavailable, NotFound, ShoalError
+from actors.errors import GatewayUnavailable, ShoalError
 from actors.storage import Storage
 from cluster import daemon
 
@@ -105,11 +105,6 @@ def test_what_cannot_be_is_said(own, args, code, said):
     done = run(own, "jobs", *args)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
-
-
-def test_a_job_of_another_collection_is_no_jobs_business(own):
-    with pytest.raises(NotFound):
-        own.cancel("../collections/pond")
 
 
 def test_what_was_done_and_what_was_interrupted_is_known_to_the_next_gateway(own, top, held):
