@@ -1,5 +1,6 @@
 """Jobs are things: they are followed and cancelled, and outlive the gateway that ran them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -117,17 +118,25 @@ def test_what_was_done_and_what_was_interrupted_is_known_to_the_next_gateway(own
 
 
 def test_a_job_whose_gateway_was_killed_is_interrupted_and_can_be_cancelled(own, held):
-    process = daemon.find(own.settings).process
-    family = [process, *process.children(recursive=True)]
-    os.kill(process.pid, signal.SIGKILL)
-    until(lambda: not [process for process in family if runs(process)])
+    lose_power(own)
     pass_an_hour(own, held.id)
+    own.status()  # starts the next gateway
     job = until(lambda: interrupted(own, held.id))
     assert "ended over this job; the collection is as it was; the same command" in job.error
     with pytest.raises(GatewayUnavailable, match="ended over this job"):
         own.wait(held)
     assert found(own, held.collection) == (["toad.md"], 1)
     assert own.cancel(held.id).state == "cancelled"
+
+
+def lose_power(shoal):
+    """Kill the gateway and all it started, so that none of them can write a last word."""
+    process = daemon.find(shoal.settings).process
+    family = [process, *process.children(recursive=True)]
+    for one in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one.pid, signal.SIGKILL)
+    until(lambda: not [one for one in family if runs(one)])
 
 
 def pass_an_hour(shoal, job_id):
