@@ -38,6 +38,7 @@ from actors.scaling import (
     topology_of,
 )
 from actors.storage import Storage
+from actors.visibility import RootWatch, living_nodes
 
 _log = logging.getLogger("shoal.steward")
 
@@ -105,6 +106,7 @@ class Steward:
         self._pools = Pools(config.pools, config.name, self._scale.embedders)
         self._fleet.make(self._scale)
         self._merger = Merger(config.root)
+        self._root_watch = RootWatch(config.root)
         threading.Thread(target=self._look_after_all, daemon=True).start()
 
     def ready(self) -> None:
@@ -241,7 +243,12 @@ class Steward:
     def status(self) -> ActorStatus:
         """Return how the actor is."""
         return status_of(
-            self, self._config, self._memory, jobs=len(self._jobs), merging=int(self._merger.busy)
+            self,
+            self._config,
+            self._memory,
+            jobs=len(self._jobs),
+            merging=int(self._merger.busy),
+            root_problem=self._root_watch.problem,
         )
 
     def _newest(self) -> list[Manifest]:
@@ -287,6 +294,7 @@ class Steward:
     def _look_after_all(self) -> None:
         for look in itertools.count(1):
             self._tried(self._mend if self._has_taken_over else self._take_over)
+            self._tried(lambda: self._root_watch.look(living_nodes()))
             self._tried(self.retire)
             self._tried(self._merge)
             if look % _LOOKS_PER_CLEANING == 0:

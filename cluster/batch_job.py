@@ -43,6 +43,7 @@ from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.sources import find_files
 from cluster.ingest.walk import WalkLimits
 from cluster.jobs import in_words
+from cluster.mounts import reading_options
 from cluster.naming import Target
 
 _log = logging.getLogger("shoal.batch")
@@ -75,6 +76,7 @@ class BatchConfig:
         new_shards: How many a new collection gets.
         default_model: That of new collections.
         max_file_bytes: Larger files are skipped.
+        shared: Folders that every node mounts alike.
         embedder: What memory a replica of the job's own may use, at most.
         sized_by_model: A small model gets less.
         replicas: How many replicas there are.
@@ -92,6 +94,7 @@ class BatchConfig:
     new_shards: int
     default_model: str
     max_file_bytes: int
+    shared: tuple[str, ...]
     embedder: MemoryConfig
     sized_by_model: bool
     replicas: int
@@ -165,7 +168,7 @@ class BatchJob:
         target = self._config.target
         found = find_files(target.root, target.scopes, WalkLimits(self._config.max_file_bytes))
         change = Change(self._storage, self._config.target, base, rebuilds)
-        blocks = list(change.blocks(found.files, self._config.max_file_bytes))
+        blocks = list(change.blocks(target.root, found.files, self._config.max_file_bytes))
         self._skipped = Counter(found.skipped)
         self._tell(phase="reading and embedding", files_total=len(found.files))
         if blocks:
@@ -215,6 +218,7 @@ class BatchJob:
             change.base.collection,
             len(change.base.shards),
             change.drafts.folder,
+            reading_options(config.target.root, config.shared),
             embedder,
             config.replicas,
         )

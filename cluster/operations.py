@@ -41,7 +41,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One HTTP call: how to make it and what comes back."""
+    """One HTTP call: how to make it and what comes back.
+
+    Where making its lines reads files, an event loop does not wait for that.
+    """
 
     method: str
     path: str
@@ -49,6 +52,7 @@ class Call(Generic[T]):
     body: Message | None = None
     lines: Iterable[bytes] | None = None
     query: tuple[tuple[str, str], ...] = ()
+    reads_files: bool = False
 
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)

@@ -6,10 +6,10 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from actors.errors import InvalidRequest, NotFound
 from cluster.ingest.ignore import (
@@ -76,6 +76,20 @@ class FoundFile:
     size: int
 
 
+class Entry(Protocol):
+    """What lies in a folder, as `os.scandir` tells it."""
+
+    @property
+    def name(self) -> str:
+        """Its name there."""
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Tell whether it is a folder."""
+
+    def is_symlink(self) -> bool:
+        """Tell whether it is a symbolic link."""
+
+
 class _Folder(NamedTuple):
     path: str
     layers: tuple[Layer, ...]
@@ -116,8 +130,7 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
         InvalidRequest: The root is no folder, or the scope lies outside it.
     """
     real = _real_root(root)
-    built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
-    walker = _Walker(real, limits or WalkLimits(), Counter(), (built_in, *layers_above(real)))
+    walker = Walker(real, limits or WalkLimits(), layers_above(real))
     return Walk(walker.files(_relative_scope(real, root, scope)), walker.skipped)
 
 
@@ -152,20 +165,45 @@ def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
-@dataclass(slots=True)
-class _Walker:
-    root: str
-    limits: WalkLimits
-    skipped: Counter[str]
-    outer: tuple[Layer, ...]
-    """The rules that hold at the root before its own."""
-    reached: set[str] = field(default_factory=set)
-    """Real paths that links led to: each is visited once."""
+class Walker:
+    """Walks over a local folder; what walks over something else says how to look into that.
+
+    Args:
+        root: The folder, by its real path.
+        limits: What is left out for its size.
+        above: The rules that hold at the root before its own.
+    """
+
+    def __init__(self, root: str, limits: WalkLimits, above: Iterable[Layer] = ()) -> None:
+        self.root = root
+        self.skipped: Counter[str] = Counter()
+        self._limits = limits
+        self._outer = (Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING))), *above)
+        self._reached: set[str] = set()
+        """Real paths that links led to: each is visited once."""
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether a path, relative to the root, is a folder."""
+        return os.path.isdir(self._at(path))
+
+    def entries(self, folder: str) -> Iterable[Entry]:
+        """Return what lies in a folder; OSError where it cannot be read."""
+        with os.scandir(self._at(folder)) as listing:
+            return list(listing)
+
+    def rules(self, folder: str) -> Layer:
+        """Return the rules that stand in a folder, which is "" or ends with a slash."""
+        return layer_of(self._at(folder), len(folder))
+
+    def size(self, path: str) -> int | None:
+        """Return a file's bytes, or None where it is no regular file; OSError where unreadable."""
+        status = os.stat(self._at(path))
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def files(self, below: str) -> Iterator[FoundFile]:
-        start = os.path.join(self.root, below)
-        if not os.path.isdir(start):
-            yield from self._file(below, start)
+        """Yield the files at or below a path, relative to the root."""
+        if not self.is_folder(below):
+            yield from self._file(below)
             return
         pending = [_Folder(below, self._layers_before(below), linked=False)]
         while pending:
@@ -175,30 +213,24 @@ class _Walker:
 
     def _layers_before(self, path: str) -> tuple[Layer, ...]:
         """Read the rules of the folders from the root down to `path`, its own excluded."""
-        steps = _folders_above(path)
-        inner = [layer_of(os.path.join(self.root, step), len(step)) for step in steps]
-        return (*self.outer, *inner)
+        return (*self._outer, *map(self.rules, _folders_above(path)))
 
     def _folder(self, folder: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         """Yield the files of one folder and collect its sub-folders."""
-        where = os.path.join(self.root, folder.path)
         try:
-            with os.scandir(where) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            entries = sorted(self.entries(folder.path), key=lambda entry: entry.name)
         except OSError:
             self.skipped["unreadable"] += 1
             return
         prefix = folder.path + "/" if folder.path else ""
         layers = folder.layers
         if has_rules(entry.name for entry in entries):
-            layers = (*layers, layer_of(where, len(prefix)))
+            layers = (*layers, self.rules(prefix))
         here = _Folder(prefix, layers, folder.linked)
         for entry in entries:
             yield from self._entry(entry, here, folders)
 
-    def _entry(
-        self, entry: os.DirEntry[str], here: _Folder, folders: list[_Folder]
-    ) -> Iterator[FoundFile]:
+    def _entry(self, entry: Entry, here: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         path = here.path + entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and entry.name in VERSION_CONTROL:
@@ -208,40 +240,38 @@ class _Walker:
         elif is_ignored(path, is_folder, here.layers):
             self.skipped["ignored"] += 1
         elif entry.is_symlink():
-            yield from self._link(path, entry.path, here, folders)
-        elif here.linked and not self._first_visit(os.path.realpath(entry.path)):
+            yield from self._link(path, here, folders)
+        elif here.linked and not self._first_visit(os.path.realpath(self._at(path))):
             self.skipped["already visited"] += 1
         elif is_folder:
             folders.append(_Folder(path, here.layers, here.linked))
         else:
-            yield from self._file(path, entry.path)
+            yield from self._file(path)
 
-    def _file(self, path: str, where: str) -> Iterator[FoundFile]:
+    def _file(self, path: str) -> Iterator[FoundFile]:
         if suffix_of(path.rpartition("/")[2]) in BINARY_SUFFIXES:
             self.skipped["binary"] += 1
             return
         try:
-            status = os.stat(where)
+            size = self.size(path)
         except OSError:
             self.skipped["unreadable"] += 1
             return
-        if not stat.S_ISREG(status.st_mode):
+        if size is None:
             self.skipped["not a regular file"] += 1
-        elif status.st_size > self.limits.max_file_bytes:
+        elif size > self._limits.max_file_bytes:
             self.skipped["too large"] += 1
         else:
-            yield FoundFile(path, status.st_size)
+            yield FoundFile(path, size)
 
-    def _link(
-        self, path: str, where: str, here: _Folder, folders: list[_Folder]
-    ) -> Iterator[FoundFile]:
-        reason = self._why_not_followed(where)
+    def _link(self, path: str, here: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
+        reason = self._why_not_followed(self._at(path))
         if reason:
             self.skipped[reason] += 1
-        elif os.path.isdir(where):
+        elif self.is_folder(path):
             folders.append(_Folder(path, here.layers, linked=True))
         else:
-            yield from self._file(path, where)
+            yield from self._file(path)
 
     def _why_not_followed(self, link: str) -> str:
         """Return "" for a link to a place inside the root that is not reached without it."""
@@ -268,9 +298,12 @@ class _Walker:
         )
 
     def _first_visit(self, target: str) -> bool:
-        seen = target in self.reached
-        self.reached.add(target)
+        seen = target in self._reached
+        self._reached.add(target)
         return not seen
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self.root, path)
 
 
 def _is_text(name: str) -> bool:
