@@ -48,7 +48,7 @@ class Manifest:
         generation: Its number, from 1.
         model: Fingerprint of the model that made the vectors.
         shards: The segments of each shard.
-        source: The folder that was indexed, or "" where chunks were handed in.
+        source: The folder or URI that was indexed, or "" where chunks were handed in.
         created_at: When it was published.
         writer: Names the job that published it.
         deleted: The collection is gone since this generation.

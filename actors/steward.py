@@ -38,6 +38,7 @@ from actors.scaling import (
     topology_of,
 )
 from actors.storage import Storage
+from actors.visibility import RootWatch, living_nodes
 
 _log = logging.getLogger("shoal.steward")
 
@@ -99,6 +100,7 @@ class Steward:
         self._pools = Pools(config.pools, config.name, self._scale.embedders)
         self._fleet.make(self._scale)
         self._merger = Merger(config.root)
+        self._root_watch = RootWatch(config.root)
         threading.Thread(target=self._look_after_all, daemon=True).start()
 
     def ready(self) -> None:
@@ -243,7 +245,14 @@ class Steward:
     def status(self) -> ActorStatus:
         """Return how the actor is."""
         jobs = {f"jobs_{state}": count for state, count in self._jobs.counts().items()}
-        return status_of(self, self._config, self._memory, **jobs, merging=int(self._merger.busy))
+        return status_of(
+            self,
+            self._config,
+            self._memory,
+            **jobs,
+            merging=int(self._merger.busy),
+            root_problem=self._root_watch.problem,
+        )
 
     def _newest(self) -> list[Manifest]:
         """Return the newest generation of every collection that can be read."""
@@ -289,6 +298,7 @@ class Steward:
         for look in itertools.count(1):
             self._tried(self._mend if self._has_taken_over else self._take_over)
             self._tried(self._look_after_jobs)
+            self._tried(lambda: self._root_watch.look(living_nodes()))
             self._tried(self.retire)
             self._tried(self._merge)
             if look % _LOOKS_PER_CLEANING == 0:

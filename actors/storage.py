@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import obstore
 import platformdirs
@@ -17,6 +19,9 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
 from actors.errors import ShoalError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 
 class AlreadyThere(ShoalError):
@@ -138,7 +143,7 @@ class Storage:
 
     def _open(self) -> ObjectStore:
         if not self.is_local:
-            return from_url(self.root)
+            return open_store(self.root)
         Path(self.root).mkdir(parents=True, exist_ok=True)
         return from_url(Path(self.root).resolve().as_uri())
 
@@ -158,6 +163,21 @@ def new_hash(data: bytes = b"") -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=16)
 
 
+def open_store(uri: str, patience: RetryConfig | None = None) -> ObjectStore:
+    """Open what an object-store URI names, which asks nobody yet; a prefix may hold any character.
+
+    Raises:
+        BaseError: It is no such URI.
+    """
+    return from_url(quote(uri, safe=":/@"), retry_config=patience)
+
+
+def cause_of(error: Exception) -> str:
+    """Return what a storage library says was wrong, on one line."""
+    text = str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def storage_error(root: str, action: str, error: Exception) -> StorageError:
     """Describe a failed storage operation by its cause and the way out."""
     text = str(error)
@@ -167,7 +187,7 @@ def storage_error(root: str, action: str, error: Exception) -> StorageError:
     elif number in (errno.EACCES, errno.EROFS, errno.EPERM) or _is_refusal(text):
         cause = "it is not writable for this user: take another root with --root"
     else:
-        cause = text.splitlines()[0] if text else type(error).__name__
+        cause = cause_of(error)
     return StorageError(f"cannot {action} in {root}: {cause}")
 
 

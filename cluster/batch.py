@@ -68,6 +68,7 @@ class Stages:
         collection: Where the segments go.
         shards: How many shards it has.
         drafts: The folder that names segments until they are published.
+        reading: Ray's options of the tasks that read files.
         embedder: How a replica of the job's own is made; its name begins with this one's.
         replicas: How many of them there are.
     """
@@ -77,6 +78,7 @@ class Stages:
     collection: str
     shards: int
     drafts: str
+    reading: dict[str, Any]
     embedder: EmbedderConfig
     replicas: int
 
@@ -91,7 +93,11 @@ def run(stages: Stages, blocks: Sequence[BlockOfFiles]) -> None:
     rows = [{"number": n, "block": pickle.dumps(block)} for n, block in enumerate(blocks)]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     dataset = dataset.map_batches(
-        read, fn_args=(stages.job,), batch_size=None, batch_format="pyarrow", num_cpus=1
+        read,
+        fn_args=(stages.job, stages.reading),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=1,
     )
     dataset = dataset.map_batches(
         Embedding,
@@ -109,25 +115,28 @@ def run(stages: Stages, blocks: Sequence[BlockOfFiles]) -> None:
         raise _root_of(error) from None
 
 
-def read(rows: pa.Table, job: str) -> pa.Table:
+def read(rows: pa.Table, job: str, options: dict[str, Any]) -> pa.Table:
     """Return the chunks of blocks of files as a table, and tell the job what became of them."""
     tables: list[pa.Table] = []
     for row in rows.to_pylist():
-        summaries, cut = zip(*_cut(pickle.loads(row["block"])), strict=True)  # noqa: S301 - our own
+        summaries, cut = zip(*_cut(pickle.loads(row["block"]), options), strict=True)  # noqa: S301 - our own
         tables += cut
         ray.get(_actor(job).read.remote(row["number"], _joined(summaries)))
     return pa.concat_tables(tables)
 
 
-def _cut(block: BlockOfFiles, tries: int = _TRIES) -> Iterator[tuple[BlockSummary, pa.Table]]:
+def _cut(
+    block: BlockOfFiles, options: dict[str, Any], tries: int = _TRIES
+) -> Iterator[tuple[BlockSummary, pa.Table]]:
     """Cut a block in a process of its own; where that dies, find the file that it dies of."""
     try:
-        yield tuple(ray.get(list(_cut_block.remote(block))))
+        yield tuple(ray.get(list(_cut_block.options(**options).remote(block))))
     except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, MemoryError):
         if len(block.files) > 1:
-            yield from chain.from_iterable(map(_cut, halves(block)))
+            for half in halves(block):
+                yield from _cut(half, options)
         elif tries > 1:
-            yield from _cut(block, tries - 1)
+            yield from _cut(block, options, tries - 1)
         else:
             path = block.files[0].path
             _log.warning("parsing %s took too much memory; it is skipped", path)

@@ -43,6 +43,7 @@ from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.sources import find_files
 from cluster.ingest.walk import WalkLimits
 from cluster.jobs import Withdrawn, in_words
+from cluster.mounts import reading_options
 from cluster.naming import Target
 
 _log = logging.getLogger("shoal.batch")
@@ -76,6 +77,7 @@ class BatchConfig:
         new_shards: How many a new collection gets.
         default_model: That of new collections.
         max_file_bytes: Larger files are skipped.
+        shared: Folders that every node mounts alike.
         embedder: What memory a replica of the job's own may use, at most.
         sized_by_model: A small model gets less.
         replicas: How many replicas there are.
@@ -93,6 +95,7 @@ class BatchConfig:
     new_shards: int
     default_model: str
     max_file_bytes: int
+    shared: tuple[str, ...]
     embedder: MemoryConfig
     sized_by_model: bool
     replicas: int
@@ -163,8 +166,8 @@ class BatchJob:
         target = self._config.target
         limits = WalkLimits(self._config.max_file_bytes)
         self._so_far.found = found = find_files(target.root, target.scopes, limits)
-        compared = Comparison(self._storage, self._config.target, base, rebuilds)
-        blocks = list(compared.blocks(found.files, self._config.max_file_bytes))
+        compared = Comparison(self._storage, target, base, rebuilds)
+        blocks = list(compared.blocks(target.root, found.files, limits.max_file_bytes))
         self._tell(phase="reading and embedding", files_total=len(found.files))
         if blocks:
             run(self._stages(compared, card), blocks)
@@ -213,6 +216,7 @@ class BatchJob:
             compared.base.collection,
             len(compared.base.shards),
             compared.drafts.folder,
+            reading_options(config.target.root, config.shared),
             embedder,
             config.replicas,
         )

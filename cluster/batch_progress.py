@@ -30,7 +30,7 @@ class SoFar:
     def __init__(self, started_at: float) -> None:
         self._started_at = started_at
         self._pace = Pace()
-        self.found = Found((), Counter(), ())
+        self.found = Found([], Counter())
         self.summaries: dict[int, BlockSummary] = {}
         self.embedded: dict[int, tuple[int, int]] = {}
 

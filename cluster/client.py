@@ -15,10 +15,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 from pydantic import SecretStr, ValidationError
@@ -28,6 +29,9 @@ from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operations import Call, Operations, T
 from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from cluster.sending import Sending
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 _LONG_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
@@ -102,6 +106,30 @@ class ShoalClient(_Client):
             raise self._lost(error) from error
         return self.send(call)
 
+    def upload(
+        self,
+        folder: str | Path,
+        *,
+        scopes: Sequence[str] = (),
+        collection: str | None = None,
+        model: str | None = None,
+    ) -> Job:
+        """Bring a collection up to date with a folder of this machine; see `index`.
+
+        What is new or changed is sent, and then the job that takes it is returned.
+
+        Args:
+            folder: The folder; the collection's source is it and this machine's name.
+            scopes: Folders and files below it, relative, to restrict that to.
+            collection: As for `index`.
+            model: As for `index`.
+
+        Raises:
+            NotFound: It does not exist.
+        """
+        sending = _sending(self.settings, folder, scopes, collection, model)
+        return self.send(sending.send(self.send(sending.ask())))
+
     def wait(self, job: Job, on_progress: Callable[[Job], None] = lambda _: None) -> Job:
         """Wait until a job ends; raise the error of one that failed."""
         while job.state == "running":
@@ -161,6 +189,20 @@ class AsyncShoalClient(_Client):
             raise self._lost(error) from error
         return await self.send(call)
 
+    async def upload(
+        self,
+        folder: str | Path,
+        *,
+        scopes: Sequence[str] = (),
+        collection: str | None = None,
+        model: str | None = None,
+    ) -> Job:
+        """Bring a collection up to date with a folder of this machine; see `ShoalClient.upload`."""
+        sending = await asyncio.to_thread(
+            _sending, self.settings, folder, scopes, collection, model
+        )
+        return await self.send(sending.send(await self.send(sending.ask())))
+
     async def wait(self, job: Job) -> Job:
         """Wait until a job ends; raise the error of one that failed."""
         while job.state == "running":
@@ -185,7 +227,7 @@ class AsyncShoalClient(_Client):
 
     async def _send(self, call: Call[T]) -> T:
         http = await self._connected()
-        lines = None if call.lines is None else _asynchronous(call.lines)
+        lines = None if call.lines is None else _asynchronous(call.lines, call.reads_files)
         return _reply(call, await http.request(call.method, call.path, **_content(call, lines)))
 
     @cached_property
@@ -243,6 +285,23 @@ def _succeeded(job: Job) -> Job:
     return job
 
 
-async def _asynchronous(lines: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for line in lines:
+def _sending(
+    settings: Settings,
+    folder: str | Path,
+    scopes: Sequence[str],
+    collection: str | None,
+    model: str | None,
+) -> Sending:
+    from cluster.sending import Sending  # noqa: PLC0415 - few clients send folders
+
+    return Sending(folder, scopes, settings.max_file_bytes, collection, model)
+
+
+async def _asynchronous(lines: Iterable[bytes], in_threads: bool) -> AsyncIterator[bytes]:
+    if not in_threads:
+        for line in lines:
+            yield line
+        return
+    remaining = iter(lines)
+    while line := await asyncio.to_thread(next, remaining, b""):
         yield line

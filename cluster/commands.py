@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
 from cluster import collection_commands, job_commands, model_commands, watch_command
+from cluster.addresses import is_uri
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
 
@@ -47,20 +48,36 @@ Count = int | None
 @with_settings
 def index(
     settings: Settings,
-    paths: Annotated[list[Path], typer.Argument(help="Folders or files to index.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders or files; or s3://bucket/prefix (gs://, az://); or "
+            "git+https://host/repository.git@revision."
+        ),
+    ],
     collection: Collection = None,
     model: Annotated[
         str | None, typer.Option(help="Model of a new collection, as [engine:]reference.")
     ] = None,
+    on_gateway: Annotated[
+        bool,
+        typer.Option(
+            "--on-gateway", help="With --url: folders of the gateway's machine, not yours."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a collection up to date with folders; unchanged files cost nothing."""
+    from cluster import sending  # noqa: PLC0415
+
+    wanted = {"collection": collection, "model": str(parse(model).located()) if model else None}
+    places = _located(paths)
     with client(settings) as shoal:
-        job = shoal.index(
-            [os.path.abspath(path) for path in paths],
-            collection=collection,
-            model=str(parse(model).located()) if model else None,
-        )
+        if settings.url and not on_gateway and not any(map(is_uri, places)):
+            folder, scopes = sending.parted(places)
+            job = shoal.upload(folder, scopes=scopes, **wanted)
+        else:
+            job = shoal.index(places, **wanted)
         _wait(shoal, job, as_json)
 
 
@@ -68,7 +85,9 @@ def index(
 @with_settings
 def reindex(
     settings: Settings,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Folders of a new collection.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Folders or URIs of a new collection.")
+    ] = None,
     collection: Collection = None,
     model: Annotated[
         str | None, typer.Option(help="Model that makes the vectors, as [engine:]reference.")
@@ -80,7 +99,7 @@ def reindex(
     """Read a whole collection again as a batch job; searches go on, and see the end of it only."""
     with client(settings) as shoal:
         job = shoal.reindex(
-            [os.path.abspath(path) for path in paths or ()],
+            _located(paths or ()),
             collection=collection,
             model=str(parse(model).located()) if model else None,
             shards=shards,
@@ -257,6 +276,10 @@ def config(settings: Settings, as_json: AsJson = False) -> None:
         given = " (set)" if name in settings.model_fields_set else ""
         line = f"SHOAL_{name.upper()}={getattr(settings, name)}{given}\n    {field.description}"
         console.out.print(line, markup=False)
+
+
+def _located(paths: Sequence[str]) -> list[str]:
+    return [path if is_uri(path) else os.path.abspath(path) for path in paths]
 
 
 def _wait(shoal: ShoalClient, job: Job, as_json: bool) -> None:

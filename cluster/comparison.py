@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from actors.catalog import Manifest
 from actors.drafts import Drafted, Drafts
-from actors.errors import NothingToIndex
+from actors.errors import Conflict, NothingToIndex
 from actors.messages import SegmentRef
 from actors.storage import Storage
 from cluster.ingest.pipeline import (
@@ -54,6 +54,7 @@ class Comparison:
         target: What is indexed.
         base: The generation that is built on.
         rebuilds: The base stands for an empty one that replaces another; see `publish_change`.
+        source: What the next generation says of where its files come from; as the base if absent.
 
     Attributes:
         base: The generation that is built on.
@@ -62,25 +63,48 @@ class Comparison:
     """
 
     def __init__(
-        self, storage: Storage, target: Target, base: Manifest, rebuilds: bool = False
+        self,
+        storage: Storage,
+        target: Target,
+        base: Manifest,
+        rebuilds: bool = False,
+        source: str = "",
     ) -> None:
         self._storage = storage
         self._target = target
         self._rebuilds = rebuilds
+        self._source = source or base.source
         self.base = base
         self.drafts = drafts_of(storage, target, base)
         self.found: dict[str, str] = {}
         self._earlier = self.drafts.taken_up()
         self._stored = stored_files(storage, base)
 
-    def blocks(self, files: Iterable[FoundFile], max_file_bytes: int) -> Iterator[BlockOfFiles]:
-        """Group files into blocks that tell which contents need not be embedded again."""
+    def keep(self, unchanged: Mapping[str, str]) -> None:
+        """Take files whose content, by its hash, somebody found to be held already.
+
+        Raises:
+            Conflict: It is not held any more.
+        """
+        for path, content_hash in unchanged.items():
+            if path not in self._stored or self._stored[path].content_hash != content_hash:
+                message = (
+                    f"collection {self._target.collection!r} was changed while its files were on "
+                    "their way; run this again"
+                )
+                raise Conflict(message)
+        self.found.update(unchanged)
+
+    def blocks(
+        self, root: str, files: Iterable[FoundFile], max_file_bytes: int
+    ) -> Iterator[BlockOfFiles]:
+        """Group files, below where they can be read, into blocks that tell which are known."""
         known = {path: {file.content_hash} for path, file in self._stored.items()}
         for drafted in self._earlier:
             for path, content_hash, _ in self._files_of(drafted.segment):
                 known.setdefault(path, set()).add(content_hash)
         hashes = {path: frozenset(some) for path, some in known.items()}
-        return blocks_of_files(self.base, self._target.root, files, hashes, max_file_bytes)
+        return blocks_of_files(self.base, root, files, hashes, max_file_bytes)
 
     def take(self, summary: BlockSummary) -> None:
         """Take what became of a block's files."""
@@ -133,9 +157,11 @@ class Comparison:
         """
         gone = self._gone()
         self._refuse_to_empty(gone, skipped)
-        if not gone and not any(written.values()) and not self._rebuilds:
+        changed = self._rebuilds or self._source != self.base.source
+        if not gone and not any(written.values()) and not changed:
             return self.base
-        published = publish_change(self._storage, self.base, gone, written, writer, self._rebuilds)
+        base = replace(self.base, source=self._source)
+        published = publish_change(self._storage, base, gone, written, writer, self._rebuilds)
         self.drafts.clear()
         return published
 

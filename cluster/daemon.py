@@ -124,6 +124,11 @@ class Rooms:
         """Where a Ray of our own keeps its sockets and logs."""
         return self.folder / "ray"
 
+    @property
+    def temporary(self) -> Path:
+        """Where files lie while a job reads them; a gateway that starts empties it."""
+        return self.folder / "temporary"
+
     def write(self, running: Running) -> None:
         """Announce a gateway."""
         partial = self.state.with_suffix(".partial")

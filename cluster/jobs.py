@@ -32,9 +32,11 @@ from cluster.ingest.pipeline import (
     read_block,
     write_blocks,
 )
-from cluster.ingest.sources import find_files
-from cluster.ingest.walk import UNREADABLE, WalkLimits
+from cluster.ingest.walk import UNREADABLE
+from cluster.mounts import reading_options
 from cluster.naming import Target
+from cluster.reaching import Reach, Reached
+from cluster.settings import Settings
 
 _log = logging.getLogger("shoal.jobs")
 
@@ -110,14 +112,15 @@ class SegmentWriter:
 
 
 class IndexJob:
-    """Brings one collection up to date with its folder.
+    """Brings one collection up to date with its source.
 
     Args:
         job_id: Names the job.
         target: What is indexed into which collection.
         open_base: Finds the generation to build on, and its model.
+        reach: Makes the files readable while the job runs.
         storage: The root.
-        max_file_bytes: Larger files are skipped.
+        settings: Which files are too large, and which folders every node has.
         may_publish: Asked last: whether the job of that id was not cancelled elsewhere.
         announce: Makes the search side see what was published.
         report: Told how far the job is.
@@ -133,21 +136,24 @@ class IndexJob:
         job_id: str,
         target: Target,
         open_base: Open,
+        reach: Reach,
         storage: Storage,
-        max_file_bytes: int,
+        settings: Settings,
         may_publish: Callable[[str], Awaitable[bool]],
         announce: Callable[[], Awaitable[None]],
         report: Callable[[JobStatus], None],
     ) -> None:
         self._target = target
         self._open_base = open_base
+        self._reach = reach
         self._storage = storage
-        self._max_file_bytes = max_file_bytes
+        self._settings = settings
         self._may_publish = may_publish
         self._announce = announce
         self._report = report
         self.embedders: tuple[str, ...] = ()
         self._opening: asyncio.Future[Opened] | None = None
+        self._reading: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._pace = Pace()
         self._errors: list[FileError] = []
@@ -160,18 +166,34 @@ class IndexJob:
 
     async def run(self) -> JobStatus:
         """Do the job and publish; on any error the collection stays as it was."""
-        await self.open()
+        async with self._reach(self._tell_progress) as reached:
+            await self.open()
+            return await self._take(reached)
+
+    async def _take(self, reached: Reached) -> JobStatus:
         self._tell(phase="looking for files")
-        limits = WalkLimits(self._max_file_bytes)
         found, self._compared = await asyncio.gather(
-            asyncio.to_thread(find_files, self._target.root, self._target.scopes, limits),
-            asyncio.to_thread(Comparison, self._storage, self._target, self._base),
+            asyncio.to_thread(reached.find),
+            asyncio.to_thread(
+                Comparison, self._storage, self._target, self._base, source=reached.source
+            ),
         )
+        self._compared.keep(found.unchanged)
         self._writer.drafts = self._compared.drafts.folder
         self._skipped.update(found.skipped)
         self._errors += [FileError(path, UNREADABLE) for path in found.unreadable]
-        self._tell(phase="reading and embedding", files_total=len(found.files))
-        blocks = await asyncio.to_thread(self._compared.blocks, found.files, self._max_file_bytes)
+        unchanged = len(found.unchanged)
+        self._tell(
+            phase="reading and embedding",
+            files_total=len(found.files) + unchanged,
+            files_done=unchanged,
+            files_unchanged=unchanged,
+        )
+        self._reading = await asyncio.to_thread(
+            reading_options, reached.root, self._settings.shared_folders
+        )
+        limit = self._settings.max_file_bytes
+        blocks = await asyncio.to_thread(self._compared.blocks, reached.root, found.files, limit)
         await _windowed(self._block(block) for block in blocks)
         manifest = await self._publish()
         return self._tell(
@@ -197,7 +219,7 @@ class IndexJob:
         self.status = replace(self.status, phase=in_words(phase, done, total))
 
     async def _block(self, block: BlockOfFiles) -> None:
-        summary_ref, chunks = _read_block.remote(block)
+        summary_ref, chunks = _read_block.options(**self._reading).remote(block)
         try:
             summary: BlockSummary = await unwrapped(summary_ref)
         except (WorkerCrashedError, MemoryError):

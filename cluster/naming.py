@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from actors.catalog import Catalog, Manifest, check_name
 from actors.errors import CorruptData, InvalidRequest, NotFound
+from cluster.addresses import below, common_folder, holds, is_git, is_uri, store_prefix
+from cluster.repository import masked, repository
 
 _NAME_CHARS = 40
 
@@ -20,13 +22,26 @@ class Target:
 
     Attributes:
         collection: Its name.
-        root: The folder that the collection's paths are relative to.
+        root: What the collection's paths are relative to: a folder or a URI.
         scopes: Folders and files below the root to bring up to date, relative; "" is all.
     """
 
     collection: str
     root: str
     scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a call wants indexed, whatever its collection.
+
+    Attributes:
+        places: Folders, files and URIs, each in the one form that names it.
+        folder: The innermost folder that holds them: the root of a new collection.
+    """
+
+    places: tuple[str, ...]
+    folder: str
 
 
 def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None) -> Target:
@@ -38,21 +53,54 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
 
     Raises:
         NotFound: A path does not exist, and no collection holds it whose source does.
-        InvalidRequest: The named collection does not hold these paths.
+        InvalidRequest: The named collection does not hold these paths, or they are of two kinds.
+        StorageError: An object store does not answer.
     """
-    real = [_real(path) for path in paths]
-    gone = next((path for path in real if not os.path.exists(path)), None)
-    if gone and not _is_held(catalog, real, collection):
+    asked = wanted(paths)
+    gone = next((p for p in asked.places if not is_uri(p) and not os.path.exists(p)), None)
+    if gone and not _is_held(catalog, asked, collection):
         message = f"{gone} does not exist on the gateway's machine; check the path"
         raise NotFound(message)
+    return target_of(catalog, asked, collection)
+
+
+def wanted(paths: Sequence[str]) -> Wanted:
+    """Return what is meant by folders and files of this machine, by URIs, or by a repository.
+
+    Raises:
+        InvalidRequest: They are of two kinds, or one cannot be.
+        StorageError: An object store does not answer.
+    """
+    kinds = {(is_uri(path), is_git(path)) for path in paths}
+    if len(kinds) > 1 or (any(map(is_git, paths)) and len(paths) > 1):
+        message = f"{', '.join(map(masked, paths))} are of several kinds; index one after the other"
+        raise InvalidRequest(message)
+    if is_git(paths[0]):
+        url = str(repository(paths[0]))
+        return Wanted((url,), url)
+    if is_uri(paths[0]):
+        return _stored([store_prefix(path) for path in paths])
+    real = [_real(path) for path in paths]
+    folder = common_folder([p if os.path.isdir(p) else os.path.dirname(p) for p in real])
+    return Wanted(tuple(real), folder)
+
+
+def target_of(catalog: Catalog, wanted: Wanted, collection: str | None) -> Target:
+    """Find or name the collection of what is wanted; see `choose_target`."""
     if collection is not None:
         manifest = catalog.find(check_name(collection))
-        root = _common_folder(real) if manifest is None else _source(manifest, real)
+        root = wanted.folder if manifest is None else _source(manifest, wanted)
     else:
-        folder = _common_folder(real)
-        collection, root = _fitting(catalog, real, _slug(folder)) or _new(catalog, folder)
-    scopes = (os.path.relpath(path, root).replace(os.sep, "/") for path in real)
-    return Target(collection, root, tuple("" if scope == "." else scope for scope in scopes))
+        collection, root = _fitting(catalog, wanted) or _new(catalog, wanted.folder)
+    root = _place(root)
+    return Target(collection, root, tuple(below(root, place) for place in wanted.places))
+
+
+def _stored(uris: list[str]) -> Wanted:
+    from cluster.ingest.stored import is_object  # noqa: PLC0415 - what names folders needs no store
+
+    folders = [uri.rpartition("/")[0] if is_object(uri) else uri for uri in uris]
+    return Wanted(tuple(uris), common_folder(folders))
 
 
 def _real(path: str) -> str:
@@ -62,50 +110,53 @@ def _real(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _common_folder(paths: Sequence[str]) -> str:
-    return os.path.commonpath([p if os.path.isdir(p) else os.path.dirname(p) for p in paths])
+def _place(source: str) -> str:
+    """Return the place that a collection's source is, whichever revision of it."""
+    return str(repository(source)) if is_git(source) else source
 
 
-def _holds(source: str, paths: Sequence[str]) -> bool:
-    return bool(source) and all(os.path.commonpath([source, path]) == source for path in paths)
+def _holds(source: str, wanted: Wanted) -> bool:
+    return bool(source) and all(holds(_place(source), place) for place in wanted.places)
 
 
-def _is_held(catalog: Catalog, paths: Sequence[str], collection: str | None) -> bool:
-    """Tell whether a collection, or the named one, holds paths, and its source is still there."""
+def _is_held(catalog: Catalog, wanted: Wanted, collection: str | None) -> bool:
+    """Tell whether a collection, or the named one, holds places, and its source is still there."""
     sources = [
         source
         for name, source in _sources(catalog).items()
-        if collection in (None, name) and _holds(source, paths)
+        if collection in (None, name) and _holds(source, wanted)
     ]
     return bool(sources) and all(map(os.path.isdir, sources))
 
 
-def _source(manifest: Manifest, paths: Sequence[str]) -> str:
-    if _holds(manifest.source, paths):
+def _source(manifest: Manifest, wanted: Wanted) -> str:
+    if _holds(manifest.source, wanted):
         return manifest.source
-    holds = manifest.source or "chunks that were handed in"
+    source = manifest.source or "chunks that were handed in"
     message = (
-        f"collection {manifest.collection!r} holds {holds}, and not {', '.join(paths)}; "
+        f"collection {manifest.collection!r} holds {source}, and not {', '.join(wanted.places)}; "
         "take another --collection, or delete this one first"
     )
     raise InvalidRequest(message)
 
 
-def _fitting(catalog: Catalog, paths: Sequence[str], slug: str) -> tuple[str, str] | None:
+def _fitting(catalog: Catalog, wanted: Wanted) -> tuple[str, str] | None:
     """Return the collection of the innermost source; of several, the one named after the folder.
 
     Raises:
         InvalidRequest: Several fit, and none is named so.
     """
-    sources = {name: s for name, s in _sources(catalog).items() if _holds(s, paths)}
+    sources = {name: s for name, s in _sources(catalog).items() if _holds(s, wanted)}
     if not sources:
         return None
-    source = max(sources.values(), key=len)
-    names = [name for name, held in sources.items() if held == source]
+    slug = _slug(wanted.folder)
+    source = max(sources.values(), key=lambda source: len(_place(source)))
+    names = [name for name, held in sources.items() if _place(held) == _place(source)]
     if len(names) > 1 and slug not in names:
         message = f"collections {', '.join(names)} all hold {source}; name one with --collection"
         raise InvalidRequest(message)
-    return (slug if slug in names else names[0]), source
+    name = slug if slug in names else names[0]
+    return name, sources[name]
 
 
 def _new(catalog: Catalog, root: str) -> tuple[str, str]:
@@ -116,7 +167,8 @@ def _new(catalog: Catalog, root: str) -> tuple[str, str]:
 
 
 def _slug(folder: str) -> str:
-    base = os.path.basename(folder).lower() or "root"
+    last = folder.rpartition("/")[2] if is_uri(folder) else os.path.basename(folder)
+    base = (last.removesuffix(".git") if is_git(folder) else last).lower() or "root"
     return re.sub(r"[^a-z0-9._-]+", "-", base).strip("._-")[:_NAME_CHARS] or "folder"
 
 

@@ -46,7 +46,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One HTTP call: how to make it and what comes back; a patient one may take long."""
+    """One HTTP call: how to make it and what comes back; a patient one may take long.
+
+    Where making its lines reads files, an event loop does not wait for that.
+    """
 
     method: str
     path: str
@@ -55,6 +58,7 @@ class Call(Generic[T]):
     lines: Iterable[bytes] | None = None
     query: tuple[tuple[str, str], ...] = ()
     patient: bool = False
+    reads_files: bool = False
 
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)

@@ -74,6 +74,8 @@ def _problems(status: Status) -> Iterator[tuple[str, str]]:
             )
         if r.refusals:
             yield r.name, f"refused work {r.refusals} times for want of memory"
+        if r.detail.get("root_problem"):
+            yield r.name, r.detail["root_problem"]
         if r.detail.get("state") == "failed":
             yield r.name, f"cannot load {r.detail['model']}; its log says why"
     yield from ((f"collection {c.name}", c.problem) for c in status.collections if c.problem)

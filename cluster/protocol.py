@@ -26,6 +26,8 @@ MAX_CONTEXT = 200
 
 Count = Annotated[int, Field(ge=1, le=256)]
 Mode = Literal["hybrid", "semantic", "lexical"]
+MAX_PATH_CHARS = 4096
+FilePath = Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS)]
 CollectionName = Annotated[str, Field(min_length=1, max_length=63)]
 GenerationNumber = Annotated[int, Field(ge=1)]
 
@@ -145,10 +147,46 @@ class ReindexBody(Message):
         return self
 
 
+class ClientFolder(Message):
+    """A folder of a client's machine, and what to do with its files.
+
+    `scopes` are folders and files below it, relative: the rest of the collection stays as it is.
+    """
+
+    folder: str = Field(pattern=r"^client://[\w.-]+(/[^/\x00-\x1f]+)*$", max_length=MAX_PATH_CHARS)
+    scopes: tuple[FilePath, ...] = ()
+    collection: CollectionName | None = None
+    model: str | None = Field(None, min_length=1)
+
+
+class ClientFile(Message):
+    """A file of such a folder; where it is `sent`, its bytes follow the line."""
+
+    path: FilePath
+    hash: str = Field(pattern=r"^[0-9a-f]{32}$", description="blake2b of its bytes")
+    size: int = Field(ge=0)
+    sent: bool = False
+
+
+class EndOfFiles(Message):
+    """The line behind the last file: how many there were, and what the client left out."""
+
+    files: int = Field(ge=0)
+    skipped: dict[Annotated[str, Field(max_length=64)], Annotated[int, Field(ge=0)]] = Field(
+        max_length=64
+    )
+
+
+class Lacking(Message):
+    """Paths whose content a collection does not hold."""
+
+    paths: tuple[str, ...]
+
+
 class IngestChunk(Message):
     """A chunk that the caller made; all chunks of a path replace those stored for it."""
 
-    path: str = Field(min_length=1, max_length=4096)
+    path: FilePath
     text: str = Field(min_length=1, max_length=MAX_CHUNK_CHARS)
     start_line: int = Field(1, ge=1, le=MAX_LINE)
     end_line: int = Field(1, ge=1, le=MAX_LINE)

@@ -26,8 +26,10 @@ from actors.messages import JobState, JobStatus
 from actors.process import NAMESPACE, end_actor, find_actor, find_or_make
 from actors.steward import StewardConfig
 from actors.storage import Storage
+from cluster.addresses import CLIENT, is_git
 from cluster.batch_job import JOB_BYTES, BatchConfig, BatchJob
 from cluster.jobs import in_short
+from cluster.mounts import reading_options
 from cluster.naming import Target, choose_target
 from cluster.operations import first_problem
 from cluster.protocol import ReindexBody
@@ -48,12 +50,12 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
 
     Raises:
         NotFound: There is no such collection, or no such path.
-        InvalidRequest: The collection has no source to be read again.
+        InvalidRequest: The collection has no source that its nodes could read again.
         Conflict: Another batch job is at work on it.
         GatewayUnavailable: No steward runs on this cluster.
     """
     plan: StewardConfig = _asked(lambda steward: steward.configuration.remote())
-    target = _target(Catalog(Storage(plan.root)), body)
+    target = _readable(_target(Catalog(Storage(plan.root)), body))
     _refuse_a_second(target.collection)
     job_id = secrets.token_hex(6)
     config = BatchConfig(
@@ -67,6 +69,7 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         new_shards=settings.shards,
         default_model=plan.pools.default_model,
         max_file_bytes=settings.max_file_bytes,
+        shared=settings.shared_folders,
         embedder=plan.pools.memory,
         sized_by_model=plan.pools.sized_by_model,
         replicas=body.replicas or len(ray.nodes()),
@@ -82,7 +85,8 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         phase="starting",
     )
     _asked(lambda steward: steward.report.remote(status))
-    find_or_make(BatchJob, config, max_restarts=_RESTARTS)
+    placed = {**reading_options(target.root, config.shared), "num_cpus": 0}
+    find_or_make(BatchJob, config, max_restarts=_RESTARTS, **placed)
     return status
 
 
@@ -97,6 +101,17 @@ def _target(catalog: Catalog, body: ReindexBody) -> Target:
         )
         raise InvalidRequest(message)
     return Target(manifest.collection, manifest.source, ("",))
+
+
+def _readable(target: Target) -> Target:
+    """Return the target, if the nodes can read it themselves."""
+    if is_git(target.root) or target.root.startswith(f"{CLIENT}://"):
+        message = (
+            f"{target.root} is no folder or object store that a batch job reads; `shoal index` it, "
+            "into another --collection where the model is to be another"
+        )
+        raise InvalidRequest(message)
+    return target
 
 
 def _refuse_a_second(collection: str) -> None:

@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
@@ -28,7 +29,9 @@ from actors.routing.admission import Admission
 from actors.scaling import host_names, router_names
 from actors.storage import Storage
 from cluster import reindex, report
+from cluster.addresses import is_git
 from cluster.calls import STATUS_S, Calls
+from cluster.checkout import checked_out
 from cluster.daemon import Rooms
 from cluster.embedding import OpenedModel
 from cluster.freshness import Freshness
@@ -37,6 +40,7 @@ from cluster.jobs import IndexJob, Opened
 from cluster.models import models, open_model
 from cluster.naming import Target, choose_target
 from cluster.protocol import (
+    ClientFolder,
     Collection,
     CollectionCoverage,
     EmbedBody,
@@ -45,6 +49,7 @@ from cluster.protocol import (
     IndexBody,
     IngestReply,
     Job,
+    Lacking,
     Model,
     ReindexBody,
     RollbackBody,
@@ -58,6 +63,9 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.reaching import Reach, in_place, temporary_folder
+from cluster.received import Received, lacking, target_and_prefix
+from cluster.repository import repository
 from cluster.running import RunningJobs
 from cluster.searches import Searches
 from cluster.session import STEWARD, attach, detach, plan_memory
@@ -92,6 +100,7 @@ class Service:
         self._freshness = Freshness()
         self._memory_plan = ""
         self._requests = 0
+        self._temporary = Rooms(settings).temporary
         self._started = time.monotonic()
         self._used = time.monotonic()
 
@@ -105,6 +114,7 @@ class Service:
         self._catalog = Catalog(self._storage)
         self._generations = Generations(self._storage)
         await asyncio.to_thread(self._catalog.keep_out)
+        await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
         await asyncio.to_thread(_check_model, self.settings.model)
         budgets = await asyncio.to_thread(plan_memory, self.settings)
         self._memory_plan = budgets.explanation
@@ -179,12 +189,38 @@ class Service:
     async def index(self, body: IndexBody) -> Job:
         """Start an indexing job; see `ShoalClient.index`."""
         target = await asyncio.to_thread(choose_target, self._catalog, body.paths, body.collection)
+        if is_git(body.paths[0]):
+            git, limit = repository(body.paths[0]), self.settings.max_file_bytes
+            reach: Reach = partial(checked_out, git, self._temporary, limit)
+        else:
+            reach = partial(in_place, target, self.settings.max_file_bytes)
+        return await self._start_job(target, body.model, reach)
+
+    async def missing(self, folder: ClientFolder, lines: AsyncIterator[str]) -> Lacking:
+        """Return which files of a client's folder its collection lacks."""
+        return await lacking(self._catalog, self._storage, folder, lines)
+
+    async def receive(self, folder: ClientFolder, pieces: AsyncIterator[bytes]) -> Job:
+        """Take a client's folder and start a job for it; see `ShoalClient.upload`."""
+        target, prefix = await asyncio.to_thread(target_and_prefix, self._catalog, folder)
+        holding = contextlib.AsyncExitStack()
+        try:
+            spool = await holding.enter_async_context(temporary_folder(self._temporary))
+            received = Received(spool, target, prefix, self.settings.max_file_bytes)
+            await received.take(pieces)
+            return await self._start_job(target, folder.model, partial(received.reached, holding))
+        except BaseException:  # else the job holds it
+            await holding.aclose()
+            raise
+
+    async def _start_job(self, target: Target, model: str | None, reach: Reach) -> Job:
         job = IndexJob(
             secrets.token_hex(6),
             target,
-            partial(self._open, target, body.model),
+            partial(self._open, target, model),
+            reach,
             self._storage,
-            self.settings.max_file_bytes,
+            self.settings,
             self._calls.may_publish,
             self._calls.published,
             self._calls.report,

@@ -22,6 +22,7 @@ from actors.pools import PoolPlan
 from actors.process import NAMESPACE, MemoryConfig, find_or_make
 from actors.scaling import SCALES
 from actors.steward import Steward, StewardConfig
+from actors.visibility import living_nodes, refuse_blind_nodes
 from cluster.daemon import Rooms
 from cluster.settings import Settings
 
@@ -43,11 +44,12 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
     Blocks for seconds.
 
     Raises:
-        ShoalError: The root is not usable.
+        ShoalError: The root is not usable, or is not the same folder on every node.
         ConnectionError: No Ray answers at `ray_address`.
     """
     on_phase("starting Ray")
     _init(settings, budgets)
+    refuse_blind_nodes(settings.root_uri, living_nodes())
     on_phase("starting actors")
     config = steward_config(settings, budgets)
     _refuse_another_root(config)

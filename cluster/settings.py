@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -83,6 +84,11 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         1 << 20, ge=1, description="Larger files are skipped: they are data or generated"
     )
+    shared_roots: str = Field(
+        "",
+        description="Folders that every node mounts alike, parted by ':': any node reads them, and "
+        "other folders the gateway's own alone",
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="Logs of gateway and actors: for people, or one JSON object a line"
     )
@@ -128,6 +134,12 @@ class Settings(BaseSettings):
     def local_root(self) -> Path | None:
         """The root as an absolute folder, or None where it is an object store."""
         return None if "://" in self.root else Path(self.root).expanduser().resolve()
+
+    @property
+    def shared_folders(self) -> tuple[str, ...]:
+        """The folders that every node mounts alike, each by its real path."""
+        given = (folder for folder in self.shared_roots.split(os.pathsep) if folder)
+        return tuple(str(Path(folder).resolve()) for folder in given)
 
     @property
     def root_uri(self) -> str:

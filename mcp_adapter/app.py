@@ -23,6 +23,7 @@ from actors.errors import (
     ShoalError,
 )
 from cluster.protocol import (
+    ClientFolder,
     Collection,
     CollectionName,
     EmbedBody,
@@ -31,6 +32,7 @@ from cluster.protocol import (
     IndexBody,
     IngestReply,
     Job,
+    Lacking,
     Model,
     ReindexBody,
     RollbackBody,
@@ -44,7 +46,7 @@ from cluster.protocol import (
 )
 from cluster.service import Service
 from mcp_adapter.door import Door, caller_of, problem_response, waited_s
-from mcp_adapter.leaving import while_connected
+from mcp_adapter.leaving import while_connected, while_it_comes
 from mcp_adapter.metrics import Gateway, exposition
 from mcp_adapter.requests import Requests, no_times
 
@@ -167,6 +169,22 @@ async def ingest(
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
     return await service.ingest(collection, _lines(request.stream()))
+
+
+@_operations.post("/files/missing")
+async def missing_files(
+    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+) -> Lacking:
+    """Tell which files of a client's folder are to be sent; each is described by a line."""
+    return await service.missing(folder, _lines(while_it_comes(request)))
+
+
+@_operations.post("/files")
+async def files(
+    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+) -> Job:
+    """Start to bring a collection up to date with a client's folder, once all of it is here."""
+    return await service.receive(folder, while_it_comes(request))
 
 
 @_operations.post("/embed")

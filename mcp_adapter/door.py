@@ -16,7 +16,7 @@ from cluster.protocol import CALLER_HEADER, Problem
 from cluster.service import Service
 
 PROBES = ("/healthz", "/readyz")
-STREAMED = "/v1/ingest"
+STREAMED = ("/v1/ingest", "/v1/files", "/v1/files/missing")
 BY_TURNS = ("/v1/search", "/v1/embed")
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
 _MAX_CALLER_CHARS = 64
@@ -77,10 +77,10 @@ class Door:
         if not hmac.compare_digest(given.encode(), self._token):
             message = "the bearer token is missing or wrong; set SHOAL_TOKEN to the gateway's"
             raise Unauthorized(message)
-        if path == STREAMED:
+        if path in STREAMED:
             return
         if "transfer-encoding" in headers:
-            message = f"send this with a Content-Length; only {STREAMED} takes a stream"
+            message = f"send this with a Content-Length; only {', '.join(STREAMED)} take a stream"
             raise InvalidRequest(message)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:

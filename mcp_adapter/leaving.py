@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from actors.errors import GatewayUnavailable
 
@@ -45,6 +46,20 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, _T]) -> _T
         is_over = True
         work.close()
         leaving.cancel()
+
+
+async def while_it_comes(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it comes.
+
+    Raises:
+        GatewayUnavailable: The caller is gone before its end, so that nobody is told.
+    """
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect as error:
+        message = "the caller left before all had come"
+        raise GatewayUnavailable(message) from error
 
 
 async def _left(request: Request) -> None:

@@ -16,6 +16,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
 from actors.errors import GatewayUnavailable, InvalidRequest, NotFound, ShoalError
+from cluster.addresses import is_uri
 from cluster.protocol import MAX_QUERY_CHARS, Collection, Job, Mode, Model, SearchReply, Status
 from mcp_adapter import render
 from mcp_adapter.answers import (
@@ -108,7 +109,12 @@ Paths = Annotated[
 ]
 Limit = Annotated[int, Field(description="How many hits", ge=1, le=MAX_LIMIT)]
 IndexPath = Annotated[
-    str, Field(description="Folder or file, best as an absolute path", min_length=1)
+    str,
+    Field(
+        description="Folder or file, best as an absolute path; or s3://bucket/prefix, or "
+        "git+https://host/repository.git@revision",
+        min_length=1,
+    ),
 ]
 IndexCollection = Annotated[
     str | None,
@@ -170,6 +176,8 @@ def on_this_machine(path: str) -> str:
         InvalidRequest: It is relative to a working folder that means nothing.
         NotFound: It does not exist.
     """
+    if is_uri(path):
+        return path
     wanted = os.path.expanduser(path)
     here = os.getcwd()
     if not os.path.isabs(wanted) and here == os.path.dirname(here):
@@ -188,7 +196,7 @@ def on_the_gateway(path: str) -> str:
     Raises:
         InvalidRequest: It is relative; the gateway's working folder means nothing to the caller.
     """
-    if not path.startswith("/") and path[1:3] not in (":\\", ":/"):
+    if not path.startswith("/") and path[1:3] not in (":\\", ":/") and not is_uri(path):
         message = f"{path!r} is relative; give an absolute path on the gateway's machine"
         raise InvalidRequest(message)
     return path

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import urllib.request
 
 import pytest
+from s3 import running_s3_server, s3_environment
 from waiting import runs, until
 
 from cluster import daemon
@@ -57,3 +60,21 @@ def folder(tmp_path):
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_text(text)
     return top
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Yield the address of an S3 server on loopback."""
+    with running_s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch, tmp_path):
+    """Return the URI of a bucket of the test's own; the environment has what it takes to use it."""
+    for name, value in s3_environment(s3_server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"bucket-{secrets.token_hex(4)}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{name}", method="PUT")).close()
+    return f"s3://{name}"

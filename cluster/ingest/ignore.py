@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -21,7 +21,7 @@ IGNORE_FILES = (".gitignore", ".shoalignore")
 """Read in this order in each folder: the later is the stronger."""
 
 _RULE_SOURCES = frozenset({".git", *IGNORE_FILES})
-_MAX_RULE_BYTES = 1024 * 1024
+MAX_RULE_BYTES = 1024 * 1024
 _NEVER = "(?!)"
 _SPECIAL = frozenset("*?[\\")
 _STAR = "[^/]*"
@@ -131,9 +131,18 @@ def has_rules(names: Iterable[str]) -> bool:
 
 def layer_of(folder: str, cut: int = 0, prefix: str = "") -> Layer:
     """Read the rules that stand in one folder, the repository's own exclude file included."""
-    sources = (GIT_EXCLUDE, *IGNORE_FILES)
-    text = "\n".join(_content(os.path.join(folder, source)) for source in sources)
+    return layer_from(lambda source: _content(os.path.join(folder, source)), cut, prefix)
+
+
+def layer_from(content: Callable[[str], str], cut: int = 0, prefix: str = "") -> Layer:
+    """Parse a folder's rules; `content` gives the text of a file in it, "" where there is none."""
+    text = "\n".join(map(content, (GIT_EXCLUDE, *IGNORE_FILES)))
     return Layer(IgnoreRules.parse(text), cut, prefix)
+
+
+def rules_text(data: bytes) -> str:
+    """Return the text of an ignore file's bytes."""
+    return data[:MAX_RULE_BYTES].decode("utf-8-sig", "surrogateescape")
 
 
 def layers_above(root: str) -> list[Layer]:
@@ -151,8 +160,8 @@ def layers_above(root: str) -> list[Layer]:
 
 def _content(path: str) -> str:
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
-            return stream.read(_MAX_RULE_BYTES)
+        with open(path, "rb") as stream:
+            return rules_text(stream.read(MAX_RULE_BYTES))
     except OSError:
         return ""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 from actors.catalog import Catalog, Manifest
 from actors.drafts import Drafted, record_draft
-from actors.errors import Conflict
+from actors.errors import Conflict, NotFound
 from actors.index.merging import merged_since
 from actors.index.segment import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, chunk_table, write_segment
@@ -23,13 +26,15 @@ from actors.messages import Chunk, FileError, SegmentRef
 from actors.priority import step_back
 from actors.routing.place import shard_of
 from actors.storage import Storage
+from cluster.addresses import is_uri
 from cluster.ingest.chunk import chunk
-from cluster.ingest.read import Skip, read_text
+from cluster.ingest.read import Skip, SourceFile, read_text
 from cluster.ingest.walk import UNREADABLE, FoundFile
 
 BLOCK_BYTES = 1 << 20
 """Source bytes in a block: a second of work for one core, and a few MB on their way."""
 BLOCK_FILES = 256
+_FETCHES = 16
 READ_HEADROOM_BYTES = 1 << 30
 """What reading a block may take: 1 MB of files, and syntax trees of some fifty times that."""
 CANNOT_BE_PARSED = "cannot be parsed"
@@ -61,7 +66,7 @@ class BlockOfFiles:
 
     Attributes:
         collection: Where they go.
-        root: The folder their paths are relative to.
+        root: The folder or object-store URI their paths are relative to.
         shard: Their shard.
         files: The files.
         known: Path → content hashes under which its chunks are there already.
@@ -164,6 +169,10 @@ def cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
 
     The parser's memory can explode on crafted text and nothing inside it can be told to stop, so
     the process is capped meanwhile: it dies in place of the machine.
+
+    Raises:
+        NotFound: The folder is not there on this node.
+        StorageError: The object store does not answer.
     """
     step_back()
     with data_limit(READ_HEADROOM_BYTES):
@@ -171,13 +180,18 @@ def cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
 
 
 def _cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
+    if block.files and not is_uri(block.root) and not os.path.isdir(block.root):
+        message = (
+            f"folder {block.root} is not there on node {socket.gethostname()}: mount it on every "
+            "node, index an object-store prefix, or send it with `shoal index --url`"
+        )
+        raise NotFound(message)
     chunks: list[Chunk] = []
     hashes: list[str] = []
     unchanged, changed = {}, {}
     errors: list[FileError] = []
     skipped: Counter[str] = Counter()
-    for found in block.files:
-        file = read_text(Path(block.root), found, block.max_file_bytes)
+    for file in _texts(block):
         if isinstance(file, Skip):
             skipped[file.reason] += 1
             if file.reason == UNREADABLE:
@@ -191,6 +205,16 @@ def _cut_block(block: BlockOfFiles) -> tuple[BlockSummary, pa.Table]:
             changed[file.path] = file.content_hash
     summary = BlockSummary(len(chunks), unchanged, changed, dict(skipped), tuple(errors))
     return summary, chunk_table(block.collection, chunks, hashes)
+
+
+def _texts(block: BlockOfFiles) -> Iterator[SourceFile | Skip]:
+    """Read a block's files in order; from an object store, several at once: each is a wait."""
+    read = partial(read_text, block.root, max_bytes=block.max_file_bytes)
+    if not is_uri(block.root):
+        yield from map(read, block.files)
+        return
+    with ThreadPoolExecutor(_FETCHES) as readers:
+        yield from readers.map(read, block.files)
 
 
 def halves(block: BlockOfFiles) -> tuple[BlockOfFiles, BlockOfFiles]:
@@ -290,7 +314,7 @@ def publish_change(
             if rebuilds:
                 base = replace(base, generation=merged.generation)
                 continue
-            base, stored = merged, stored_files(storage, merged)
+            base, stored = replace(merged, source=base.source), stored_files(storage, merged)
             gone = {path: stored[path] for path in gone}
 
 

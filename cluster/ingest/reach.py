@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from cluster.ingest.ignore import IgnoreRules, Layer, is_ignored, layer_of, layers_above
 
@@ -40,23 +41,28 @@ class Reach:
     Args:
         root: The folder that paths are relative to, without symbolic links.
         tops: Where walks begin, relative to the root; they are reached though a rule ignores them.
+        rules: Returns the rules that stand in a folder, which is "" or ends with a slash; None for
+            a folder of this machine, where what stands above the root holds too.
     """
 
-    def __init__(self, root: str, tops: Collection[str] = ("",)) -> None:
-        self._root = root
+    def __init__(
+        self,
+        root: str,
+        tops: Collection[str] = ("",),
+        rules: Callable[[str], Layer] | None = None,
+    ) -> None:
         self._tops = frozenset(tops)
+        self._rules = rules or partial(_local_rules, root)
         built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
-        self._outer = (built_in, *layers_above(root))
+        self._outer = (built_in, *(() if rules else layers_above(root)))
         self._layers: dict[str, tuple[Layer, ...]] = {}
         self._open_folders: dict[str, bool] = {}
 
     def layers_in(self, folder: str) -> tuple[Layer, ...]:
         """Return the rules that apply to the entries of a folder, its own included."""
         if folder not in self._layers:
-            outer = self.layers_above(folder)
-            cut = len(folder) + 1 if folder else 0
-            own = layer_of(os.path.join(self._root, folder), cut)
-            self._layers[folder] = (*outer, own)
+            own = self._rules(f"{folder}/" if folder else "")
+            self._layers[folder] = (*self.layers_above(folder), own)
         return self._layers[folder]
 
     def layers_above(self, path: str) -> tuple[Layer, ...]:
@@ -78,3 +84,7 @@ class Reach:
         if path not in self._open_folders:
             self._open_folders[path] = self.is_open(path, is_folder=True)
         return self._open_folders[path]
+
+
+def _local_rules(root: str, folder: str) -> Layer:
+    return layer_of(os.path.join(root, folder), len(folder))

@@ -1,19 +1,17 @@
-"""From a file on disk to its text: bounded, never raising, line numbers as an editor shows them."""
+"""From a file to its text: bounded, never raising, line numbers as an editor shows them."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from charset_normalizer import from_bytes
 
 from cluster.ingest.languages import language_of
+from cluster.ingest.sources import read_bytes
 from cluster.ingest.walk import MAX_FILE_BYTES, UNREADABLE, FoundFile
 
 _SNIFF_BYTES = 8 * 1024
@@ -22,7 +20,7 @@ _SNIFF_BYTES = 8 * 1024
 _SAMPLE_BYTES = 16 * 1024
 """How much the encoding detector sees: its time grows with the text, its certainty hardly."""
 
-_HASH_BYTES = 16
+HASH_BYTES = 16
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -63,34 +61,46 @@ class Skip:
     reason: str
 
 
-def read_text(root: Path, file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> SourceFile | Skip:
+def read_text(root: str, file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> SourceFile | Skip:
     """Read one file as text, whatever its encoding.
 
     Args:
-        root: The folder that `file.path` is relative to.
+        root: The folder or object-store URI that `file.path` is relative to.
         file: What the walk found.
         max_bytes: A larger file is skipped; no more than this and one byte is read.
 
     Returns:
         The text, or a `Skip` with reason "unreadable", "not a regular file", "too large",
         "binary" or "empty".
+
+    Raises:
+        StorageError: The object store does not answer.
     """
+    data = read_whole(root, file, max_bytes)
+    return data if isinstance(data, Skip) else as_text(file.path, data)
+
+
+def read_whole(root: str, file: FoundFile, max_bytes: int) -> bytes | Skip:
+    """Read one file's bytes; see `read_text`."""
     try:
-        data = _read(root / file.path, max_bytes + 1)
+        data = read_bytes(root, file.path, max_bytes + 1)
     except (OSError, ValueError):
-        return Skip(file.path, UNREADABLE)
+        return Skip(file.path, UNREADABLE if file.size else "empty")  # as markers of folders
     if data is None:
         return Skip(file.path, "not a regular file")
-    if len(data) > max_bytes:
-        return Skip(file.path, "too large")
+    return data if len(data) <= max_bytes else Skip(file.path, "too large")
+
+
+def as_text(path: str, data: bytes) -> SourceFile | Skip:
+    """Read bytes as the text of a file; a `Skip` where they are "binary" or "empty"."""
     if is_binary(data):
-        return Skip(file.path, "binary")
-    language = language_of(file.path)
+        return Skip(path, "binary")
+    language = language_of(path)
     text = decode(data, language)
     if not text or text.isspace():
-        return Skip(file.path, "empty")
-    digest = hashlib.blake2b(data, digest_size=_HASH_BYTES).hexdigest()
-    return SourceFile(file.path, language, text, digest, len(data))
+        return Skip(path, "empty")
+    digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
+    return SourceFile(path, language, text, digest, len(data))
 
 
 def is_binary(data: bytes) -> bool:
@@ -105,15 +115,6 @@ def decode(data: bytes, language: str) -> str:
     if text is None:
         text = data.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _read(path: Path, limit: int) -> bytes | None:
-    """Read up to `limit` bytes; None if it is no regular file (a pipe would never end)."""
-    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(opened, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            return None
-        return stream.read(limit)
 
 
 def _encodings(data: bytes, language: str) -> Iterator[str]:

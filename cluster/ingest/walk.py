@@ -6,10 +6,10 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from actors.errors import InvalidRequest, NotFound
 from cluster.ingest.ignore import Layer, has_rules, is_ignored, layer_of
@@ -45,6 +45,20 @@ class FoundFile:
 
     path: str
     size: int
+
+
+class Entry(Protocol):
+    """What lies in a folder, as `os.scandir` tells it."""
+
+    @property
+    def name(self) -> str:
+        """Its name there."""
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Tell whether it is a folder."""
+
+    def is_symlink(self) -> bool:
+        """Tell whether it is a symbolic link."""
 
 
 class _Folder(NamedTuple):
@@ -92,7 +106,7 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
         InvalidRequest: The root is no folder, or the scope lies outside it.
     """
     real = _real_root(root)
-    walker = _Walker(real, limits or WalkLimits(), Reach(real))
+    walker = Walker(real, limits or WalkLimits(), Reach(real))
     files = walker.files(_relative_scope(real, root, scope))
     return Walk(files, walker.skipped, walker.unreadable, walker.links)
 
@@ -128,23 +142,54 @@ def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
-@dataclass(slots=True)
-class _Walker:
-    root: str
-    limits: WalkLimits
-    reach: Reach
-    skipped: Counter[str] = field(default_factory=Counter)
-    links: dict[str, str] = field(default_factory=dict)
-    reached: set[str] = field(default_factory=set)
-    """Real paths that links led to: each is visited once."""
-    unreadable: list[str] = field(default_factory=list)
+class Walker:
+    """Walks over a local folder; what walks over something else says how to look into that.
+
+    Args:
+        root: The folder, by its real path.
+        limits: What is left out for its size.
+        reach: The rules of the folder, and of those below it.
+
+    Attributes:
+        skipped: See `Walk`.
+        unreadable: See `Walk`.
+        links: See `Walk`.
+    """
+
+    def __init__(self, root: str, limits: WalkLimits, reach: Reach) -> None:
+        self.root = root
+        self.skipped: Counter[str] = Counter()
+        self._limits = limits
+        self.unreadable: list[str] = []
+        self.links: dict[str, str] = {}
+        self._reach = reach
+        self._reached: set[str] = set()
+        """Real paths that links led to: each is visited once."""
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether a path, relative to the root, is a folder."""
+        return os.path.isdir(self._at(path))
+
+    def entries(self, folder: str) -> Iterable[Entry]:
+        """Return what lies in a folder; OSError where it cannot be read."""
+        with os.scandir(self._at(folder)) as listing:
+            return list(listing)
+
+    def rules(self, folder: str) -> Layer:
+        """Return the rules that stand in a folder, which is "" or ends with a slash."""
+        return layer_of(self._at(folder), len(folder))
+
+    def size(self, path: str) -> int | None:
+        """Return a file's bytes, or None where it is no regular file; OSError where unreadable."""
+        status = os.stat(self._at(path))
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def files(self, below: str) -> Iterator[FoundFile]:
-        start = os.path.join(self.root, below)
-        if not os.path.isdir(start):
-            yield from self._file(below, start)
+        """Yield the files at or below a path, relative to the root."""
+        if not self.is_folder(below):
+            yield from self._file(below)
             return
-        pending = [_Folder(below, self.reach.layers_above(below), linked=False)]
+        pending = [_Folder(below, self._reach.layers_above(below), linked=False)]
         while pending:
             folders: list[_Folder] = []
             yield from self._folder(pending.pop(), folders)
@@ -152,24 +197,20 @@ class _Walker:
 
     def _folder(self, folder: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         """Yield the files of one folder and collect its sub-folders."""
-        where = os.path.join(self.root, folder.path)
         try:
-            with os.scandir(where) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            entries = sorted(self.entries(folder.path), key=lambda entry: entry.name)
         except OSError:
             self._set_aside(folder.path)
             return
         prefix = folder.path + "/" if folder.path else ""
         layers = folder.layers
         if has_rules(entry.name for entry in entries):
-            layers = (*layers, layer_of(where, len(prefix)))
+            layers = (*layers, self.rules(prefix))
         here = _Folder(prefix, layers, folder.linked)
         for entry in entries:
             yield from self._entry(entry, here, folders)
 
-    def _entry(
-        self, entry: os.DirEntry[str], here: _Folder, folders: list[_Folder]
-    ) -> Iterator[FoundFile]:
+    def _entry(self, entry: Entry, here: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
         path = here.path + entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and entry.name in VERSION_CONTROL:
@@ -179,44 +220,42 @@ class _Walker:
         elif is_ignored(path, is_folder, here.layers):
             self.skipped["ignored"] += 1
         elif entry.is_symlink():
-            yield from self._link(path, entry.path, here, folders)
-        elif here.linked and not self._first_visit(os.path.realpath(entry.path)):
+            yield from self._link(path, here, folders)
+        elif here.linked and not self._first_visit(os.path.realpath(self._at(path))):
             self.skipped["already visited"] += 1
         elif is_folder:
             folders.append(_Folder(path, here.layers, here.linked))
         else:
-            yield from self._file(path, entry.path)
+            yield from self._file(path)
 
-    def _file(self, path: str, where: str) -> Iterator[FoundFile]:
+    def _file(self, path: str) -> Iterator[FoundFile]:
         if suffix_of(path.rpartition("/")[2]) in BINARY_SUFFIXES:
             self.skipped["binary"] += 1
             return
         try:
-            status = os.stat(where)
+            size = self.size(path)
         except OSError:
             self._set_aside(path)
             return
-        if not stat.S_ISREG(status.st_mode):
+        if size is None:
             self.skipped["not a regular file"] += 1
-        elif status.st_size > self.limits.max_file_bytes:
+        elif size > self._limits.max_file_bytes:
             self.skipped["too large"] += 1
         else:
-            yield FoundFile(path, status.st_size)
+            yield FoundFile(path, size)
 
     def _set_aside(self, path: str) -> None:
         self.skipped[UNREADABLE] += 1
         self.unreadable.append(path or ".")
 
-    def _link(
-        self, path: str, where: str, here: _Folder, folders: list[_Folder]
-    ) -> Iterator[FoundFile]:
-        reason = self._why_not_followed(path, where)
+    def _link(self, path: str, here: _Folder, folders: list[_Folder]) -> Iterator[FoundFile]:
+        reason = self._why_not_followed(path, self._at(path))
         if reason:
             self.skipped[reason] += 1
-        elif os.path.isdir(where):
+        elif self.is_folder(path):
             folders.append(_Folder(path, here.layers, linked=True))
         else:
-            yield from self._file(path, where)
+            yield from self._file(path)
 
     def _why_not_followed(self, path: str, link: str) -> str:
         """Return "" for a link to a place inside the root that is not reached without it."""
@@ -235,15 +274,18 @@ class _Walker:
             return "already visited"
         if not VERSION_CONTROL.isdisjoint(below.split("/")):
             return "ignored"
-        if self.reach.is_open(below, os.path.isdir(target)):
+        if self._reach.is_open(below, os.path.isdir(target)):
             return "already visited"
         self.links[path] = below
         return "" if self._first_visit(target) else "already visited"
 
     def _first_visit(self, target: str) -> bool:
-        seen = target in self.reached
-        self.reached.add(target)
+        seen = target in self._reached
+        self._reached.add(target)
         return not seen
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self.root, path)
 
 
 def _is_text(name: str) -> bool:

@@ -1,13 +1,9 @@
 """The same storage on an S3 server: conditional puts, segments, deletion."""
 
-import subprocess
-import sys
-import urllib.request
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from waiting import until
 
 from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
@@ -21,32 +17,9 @@ MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 4)
 CHUNKS = [Chunk("a.py", 1, 1, "python", "", "hello"), Chunk("b.py", 1, 1, "python", "", "bye")]
 
 
-@pytest.fixture(scope="module")
-def server():
-    """Yield the address of an S3 server on loopback."""
-    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        address = until(
-            lambda: next((w for w in process.stderr.readline().split() if "://" in w), "")
-        )
-        yield address.strip()
-        process.kill()
-
-
 @pytest.fixture
-def storage(server, monkeypatch, tmp_path):
-    settings = {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT": server,
-        "AWS_ALLOW_HTTP": "true",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    urllib.request.urlopen(urllib.request.Request(f"{server}/bucket", method="PUT")).close()
-    return Storage("s3://bucket/shoal")
+def storage(bucket):
+    return Storage(f"{bucket}/shoal")
 
 
 def test_of_two_writers_one_wins_and_the_other_is_told(storage):

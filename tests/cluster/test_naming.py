@@ -1,14 +1,17 @@
-"""Which collection a path belongs to, and what may be asked of one that is gone."""
+"""Which collection is meant by folders here, by URIs, and what may be asked of one that is gone."""
 
 import shutil
 
+import obstore
 import pytest
 
 from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
-from actors.errors import NotFound
-from actors.storage import Storage
-from cluster.naming import choose_target
+from actors.errors import InvalidRequest, NotFound, StorageError
+from actors.storage import Storage, open_store
+from cluster.naming import Target, choose_target
+
+MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 4)
 
 
 @pytest.fixture
@@ -49,3 +52,74 @@ def test_a_source_that_is_gone_does_not_exist_and_nothing_below_it(catalog, sour
     for path in (source, source / "a.md"):
         with pytest.raises(NotFound, match="does not exist"):
             choose_target(catalog, [str(path)], None)
+
+
+@pytest.fixture
+def docs(bucket):
+    store = open_store(bucket)
+    for name in ("docs/a.md", "docs/sub/b.md", "docs2/c.md"):
+        obstore.put(store, name, b"# Text\n")
+    return bucket
+
+
+def test_a_uri_names_a_collection_after_its_last_part(catalog, docs):
+    wanted = {
+        f"{docs}/docs/": Target("docs", f"{docs}/docs", ("",)),
+        f"{docs}//docs/a.md": Target("docs", f"{docs}/docs", ("a.md",)),
+        docs: Target(docs.removeprefix("s3://"), docs, ("",)),
+    }
+    assert {uri: choose_target(catalog, [uri], None) for uri in wanted} == wanted
+
+
+def test_several_uris_share_the_folder_that_holds_them(catalog, docs):
+    target = choose_target(catalog, [f"{docs}/docs/sub", f"{docs}/docs2"], None)
+    assert (target.root, target.scopes) == (docs, ("docs/sub", "docs2"))
+
+
+def test_what_lies_below_a_source_is_its_scope_and_a_neighbour_is_not(catalog, docs):
+    catalog.publish(catalog.new("all", MODEL, 1, f"{docs}/docs"))
+    below = choose_target(catalog, [f"{docs}/docs/sub"], None)
+    assert below == Target("all", f"{docs}/docs", ("sub",))
+    assert choose_target(catalog, [f"{docs}/docs2"], None).collection == "docs2"
+    with pytest.raises(InvalidRequest, match=f"holds {docs}/docs, and not {docs}/docs2"):
+        choose_target(catalog, [f"{docs}/docs2"], "all")
+
+
+def test_folders_and_uris_do_not_get_in_each_others_way(catalog, docs, tmp_path):
+    catalog.publish(catalog.new("stored", MODEL, 1, docs))
+    catalog.publish(catalog.new("sent", MODEL, 1, f"client://host{tmp_path}"))
+    local = choose_target(catalog, [str(tmp_path)], None)
+    assert (local.root, local.scopes) == (str(tmp_path), ("",))
+    catalog.publish(catalog.new("local", MODEL, 1, str(tmp_path)))
+    assert choose_target(catalog, [str(tmp_path / "root")], None).collection == "local"
+    assert choose_target(catalog, [f"{docs}/docs"], None).collection == "stored"
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["s3://b/x", "/tmp"], "s3://b/x, /tmp are of several kinds; index one after the other"),
+        (["git+https://u:secret@h/x", "/tmp"], r"git\+https://\*\*\*@h/x, /tmp are of several"),
+        (["git+https://h/x", "git+https://h/y"], "are of several kinds"),
+        (["http://host/x"], "http://host/x cannot be indexed; take a folder, s3://"),
+        (["client://host/x"], "cannot be indexed"),
+        (["file:///x"], "cannot be indexed"),
+        (["s3://"], "is no place in a bucket"),
+        (["s3://key:secret@bucket/x"], "is no place in a bucket"),
+        (["s3://b/../x"], "is no place in a bucket"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(catalog, paths, said):
+    with pytest.raises(InvalidRequest, match=said):
+        choose_target(catalog, paths, None)
+
+
+def test_prefixes_of_two_buckets_have_no_folder_in_common(catalog, docs):
+    with pytest.raises(InvalidRequest, match="no folder in common"):
+        choose_target(catalog, [docs, f"{docs}-other"], None)
+
+
+def test_a_store_that_does_not_answer_is_told_at_once(catalog, bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(StorageError, match="check the address, and the credentials"):
+        choose_target(catalog, [f"{bucket}/silent/x"], None)

@@ -18,6 +18,7 @@ from cluster.embedding import OpenedModel
 from cluster.jobs import IndexJob, Opened
 from cluster.naming import Target
 from cluster.running import RunningJobs
+from cluster.settings import Settings
 
 MODEL = Fingerprint("static", "m", "float32", "none", "", "", 2)
 BOUND_S = 60
@@ -90,7 +91,15 @@ def job(storage, catalog, steward):
 
     target = Target("pond", "/src", ("",))
     made = Idle(
-        "one", target, open_base, storage, 100, steward.may_publish, announce, steward.report
+        "one",
+        target,
+        open_base,
+        None,
+        storage,
+        Settings(),
+        steward.may_publish,
+        announce,
+        steward.report,
     )
     made.proceed = asyncio.Event()
     return made

@@ -147,6 +147,17 @@ async def test_another_machine_takes_absolute_paths_only(path, sent):
     assert bool(gateway.bodies) == sent
 
 
+@pytest.mark.parametrize("locate", [on_this_machine, on_the_gateway])
+@pytest.mark.parametrize("uri", ["s3://bucket/docs", "git+https://host/x.git@main"])
+async def test_a_uri_is_sent_as_it_is(uri, locate):
+    gateway = StubGateway()
+
+    result = await call(gateway, "index_path", locate, path=uri)
+
+    assert not result.is_error
+    assert gateway.bodies == [{"paths": [uri]}]
+
+
 async def test_a_job_says_how_far_it_is():
     result = await call(StubGateway(), "job_status", job_id="0a1b2c3d4e5f")
 

@@ -177,7 +177,7 @@ def test_the_standard_library_is_covered_in_chunks_of_useful_size() -> None:
     found = [file for file in walk(root).files if file.path.endswith(".py")]
     sizes: list[int] = []
     for file in random.Random(7).sample(found, 150):
-        source = read_text(root, file)
+        source = read_text(str(root), file)
         if isinstance(source, SourceFile):
             chunks = chunk(source.path, source.text, language_of(source.path))
             assert_covers(chunks, source.text)

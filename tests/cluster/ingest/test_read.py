@@ -90,14 +90,14 @@ def test_a_nul_byte_far_from_the_start_is_text(tmp_path: Path) -> None:
 
 def test_a_file_that_grew_since_the_walk_is_still_bounded(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x" * 200)
-    assert read_text(tmp_path, FoundFile("a.txt", 5), 100) == Skip("a.txt", "too large")
+    assert read_text(str(tmp_path), FoundFile("a.txt", 5), 100) == Skip("a.txt", "too large")
 
 
 def test_what_cannot_be_opened_is_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     reasons = {
-        name: read_text(tmp_path, FoundFile(name, 1))
+        name: read_text(str(tmp_path), FoundFile(name, 1))
         for name in ("missing", "pipe", "folder", "nul\0byte")
     }
     assert reasons == {
@@ -148,7 +148,7 @@ def test_the_name_tells_the_language(path: str, language: str) -> None:
 def read(root: Path, data: bytes, name: str, max_bytes: int = 1 << 20) -> SourceFile | Skip:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(data)
-    return read_text(root, FoundFile(name, len(data)), max_bytes)
+    return read_text(str(root), FoundFile(name, len(data)), max_bytes)
 
 
 def text_of(root: Path, data: bytes, name: str) -> SourceFile:
