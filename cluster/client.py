@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 _LONG_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
 _POLL_S = 0.1
+_SOON_S = 1.0
+"""A job over a handful of files is done by then, and is asked after more often."""
 
 
 class _Client(Operations):
@@ -134,7 +136,7 @@ class ShoalClient(_Client):
         """Wait until a job ends; raise the error of one that failed."""
         while job.state == "running":
             on_progress(job)
-            time.sleep(_POLL_S)
+            time.sleep(_pause_s(job))
             with _still_known():
                 job = self.job(job.id)
         on_progress(job)
@@ -206,7 +208,7 @@ class AsyncShoalClient(_Client):
     async def wait(self, job: Job) -> Job:
         """Wait until a job ends; raise the error of one that failed."""
         while job.state == "running":
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_pause_s(job))
             with _still_known():
                 job = await self.job(job.id)
         return _succeeded(job)
@@ -264,6 +266,10 @@ def _reply(call: Call[T], response: httpx2.Response) -> T:
         message = f"the gateway answered {response.status_code}: {said[:200]}"
         raise GatewayUnavailable(message) from error
     raise BY_NAME.get(problem.error, ShoalError)(problem.message, problem.retry_after_s)
+
+
+def _pause_s(job: Job) -> float:
+    return _POLL_S if job.seconds > _SOON_S else _POLL_S / 4
 
 
 @contextmanager

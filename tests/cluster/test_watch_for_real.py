@@ -22,6 +22,9 @@ from cluster.ingest.pipeline import stored_files
 from cluster.ingest.walk import walk
 from cluster.settings import Settings
 
+pytestmark = pytest.mark.timeout(400)
+"""Two gateways start in one of these tests; on a machine that is busy that takes minutes."""
+
 MANY = 1000
 FEW = 10
 """A checkout is one publish, or a few where the machine stops for longer than the pause."""
