@@ -26,8 +26,8 @@ from actors.errors import (
     ShoalError,
 )
 from cluster import daemon
-from cluster.changes import Batch, Pending, Reader, Seen, backoff_s, clipped, collapsed
 from cluster.client import AsyncShoalClient
+from cluster.file_changes import Batch, Pending, Reader, Seen, backoff_s, clipped, collapsed
 from cluster.ingest.walk import walk
 from cluster.protocol import Collection, Job
 from cluster.watched import Folders

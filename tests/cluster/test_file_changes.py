@@ -3,7 +3,7 @@
 import pytest
 from watchfiles import Change
 
-from cluster.changes import (
+from cluster.file_changes import (
     LONGEST_S,
     LOSS_CHANGES,
     QUIET_S,
