@@ -31,8 +31,8 @@ class Seen:
 
     Attributes:
         scopes: The files and folders to index again.
-        new_folders: Those scopes that are folders which just appeared: what was put into them
-            before they were watched was not told.
+        new_folders: Those scopes that are folders which just appeared. They are watched a little
+            later, and not all that lies in them where they change meanwhile.
     """
 
     scopes: frozenset[str] = frozenset()
@@ -187,7 +187,7 @@ class Batch:
 
     Attributes:
         scopes: Relative to the collection's source.
-        new_folders: Those of them to be looked through once more.
+        new_folders: Those of them that are folders which just appeared.
         since: When the oldest of the changes was seen; None where no change is known.
     """
 
@@ -235,11 +235,12 @@ class Pending:
         self._taken, self._waiting = self._waiting, _NOTHING
         return self._taken
 
-    def done(self) -> None:
-        """Note that what was taken is published; look through folders that were new once more."""
-        new, self._taken = self._taken.new_folders, _NOTHING
+    def done(self) -> bool:
+        """Note that what was taken is published; return whether folders had appeared in it."""
+        had_new_folders = bool(self._taken.new_folders)
+        self._taken = _NOTHING
         self._not_before = 0.0
-        self.add(Seen(new), is_change=False)
+        return had_new_folders
 
     def put_back(self, scopes: frozenset[str], retry_in_s: float | None) -> None:
         """Have scopes wait in place of what was taken, for so long, or until more changes."""

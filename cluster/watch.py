@@ -170,12 +170,12 @@ class Watch:
 
     async def _follow(self) -> None:
         """Collect changes until the folders have to be registered anew."""
-        is_registered = False
+        is_registered, is_change = False, self._has_begun and not self._folders.is_stale
         async with aclosing(self._folders.changes()) as following:
             async for changes in following:
                 if not is_registered:  # from here on nothing is lost; so far, anything may be
                     is_registered = True
-                    self._add(_ALL, is_change=self._has_begun)
+                    self._add(_ALL, is_change=is_change)
                     self._pending.hasten()
                 self._add(await asyncio.to_thread(self._reader.read, changes))
 
@@ -254,7 +254,8 @@ class Watch:
 
     def _published(self, job: Job) -> None:
         behind_s = self._pending.behind_s()
-        self._pending.done()
+        if self._pending.done():
+            self._folders.is_stale = True
         self._told.clear()
         if job.files_changed or job.files_removed:
             self._listener.published(Published(job, behind_s))

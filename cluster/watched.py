@@ -28,6 +28,7 @@ class Folders:
     Attributes:
         paths: Without symbolic links.
         common: The folder that holds them all.
+        is_stale: To be set where all are to be watched anew.
 
     Raises:
         InvalidRequest: One is no folder.
@@ -38,6 +39,7 @@ class Folders:
         self.paths = [_real_folder(folder) for folder in given]
         self.common = os.path.commonpath(self.paths)
         self._rules = _rules_above(self.paths)
+        self.is_stale = False
 
     def below(self, root: str) -> list[str]:
         """Return the paths relative to a folder that holds them; "" is itself."""
@@ -51,18 +53,21 @@ class Folders:
     async def changes(self) -> AsyncGenerator[set[FileChange]]:
         """Yield changes, and an empty set now and then, the first once all are watched.
 
-        It ends where a folder is deleted, replaced or made, or where rules above it change.
+        It ends where a folder is deleted, replaced or made, where rules above it change, or where
+        `is_stale` is set.
 
         Raises:
             OSError, RuntimeError: The system does not let them be watched.
         """
+        self.is_stale = False
         before = self._identity()
         there = list(filter(os.path.isdir, self.paths))
         async with aclosing(_changes_in(there)) as following:
             async for changes in following:
                 yield changes
                 deleted = {where for change, where in changes if change is Change.deleted}
-                if not deleted.isdisjoint(self.paths) or self._identity() != before:
+                is_lost = not deleted.isdisjoint(self.paths) or self._identity() != before
+                if is_lost or self.is_stale:
                     return
 
     def _identity(self) -> tuple[object, ...]:

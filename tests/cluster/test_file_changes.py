@@ -98,7 +98,7 @@ class TestReading:
     def test_a_folder_that_was_named_is_watched_though_it_is_ignored(self, top):
         assert scopes(top, "build/gen.py", "src/a.py", tops=["build"]) == {"build/gen.py"}
 
-    def test_only_a_folder_that_appeared_is_looked_through_again(self, top):
+    def test_only_a_folder_that_appeared_is_new(self, top):
         appeared = read(top, "src/deep", "src/a.py", change=Change.added)
         assert appeared.new_folders == {"src/deep"}
         assert read(top, "src/deep").new_folders == set()
@@ -210,15 +210,14 @@ class TestPending:
         assert pending.behind_s() == 0
         assert pending.due_in() is not None
 
-    def test_new_folders_are_looked_through_once_more(self, pending):
+    def test_folders_that_appeared_are_told_of_once_they_are_published(self, pending):
         pending.add(seen("d", "f", new=["d"]))
+        pending.put_back(pending.take().scopes, 1.0)
         pending.take()
-        pending.done()
-        assert pending.behind_s() == 0
-        again = pending.take()
-        assert again.scopes == {"d"}
-        pending.done()
-        assert pending.due_in() is None
+        assert pending.done()
+        pending.add(seen("f"))
+        pending.take()
+        assert not pending.done()
 
     def test_what_failed_is_due_after_a_delay_that_changes_do_not_shorten(self, pending, clock):
         pending.add(seen("a"))
