@@ -23,8 +23,7 @@ from actors.message import Message
 from actors.messages import SegmentRef
 from actors.storage import Storage
 
-_ROWS_AT_ONCE = 512
-_TEXTS_AT_ONCE = 64
+_ROWS_AT_ONCE = 128
 """Few enough that the longest chunks stay within what is read at once."""
 _NEARLY = 1e-4
 """Of unit length: what rounding to float32 leaves is a hundredth of it."""
@@ -157,14 +156,18 @@ class _Parts:
             yield f"holds {count} rows, and the manifest says {self._ref.rows}"
         if size != self._dimension:
             yield f"holds vectors of {size} dimensions, and the model makes {self._dimension}"
-        wrong = 0
-        for batch in rows.to_batches(columns=["vector"], batch_size=_ROWS_AT_ONCE):
+        wrong = lacking = 0
+        columns = ["vector", *CHUNK_COLUMNS]
+        for batch in rows.to_batches(columns=columns, batch_size=_ROWS_AT_ONCE):
+            lacking += sum(column.null_count for column in batch.columns)
             vectors = batch["vector"].flatten().to_numpy().reshape(-1, size)
             lengths = np.linalg.norm(vectors, axis=1)
             # A text without a known word has the vector zero, which is like nothing.
             wrong += int((~((np.abs(lengths - 1) < _NEARLY) | (lengths == 0))).sum())
         if wrong:
             yield f"holds {wrong} vectors that are not finite or not of unit length"
+        if lacking:
+            yield f"lacks {lacking} fields of its records"
 
     def _files(self) -> Iterator[str]:
         files = read_files(self._storage, self._collection, self._ref.id)
@@ -193,26 +196,16 @@ class _Parts:
         folder, rows = self._storage.cache(f"{self.folder}/texts"), self._ref.rows
         try:
             texts = Texts(folder)
-        except FileNotFoundError:  # then they are read from the rows
-            yield from self._text_columns()
-            return
+        except FileNotFoundError:
+            return  # then they are read from the rows
         ends = load_array(folder / "ends.npy")
         if len(ends) != rows + 1:
             yield f"hold {len(ends) - 1} records, and the manifest says {rows}"
         elif not _ascending_from_zero(ends, (folder / "rows.bin").stat().st_size):
             yield "have ends that do not rise from 0 to that of the file"
         else:
-            for first in range(0, rows, _TEXTS_AT_ONCE):
-                texts.read(range(first, min(first + _TEXTS_AT_ONCE, rows)))
-
-    def _text_columns(self) -> Iterator[str]:
-        import lance  # noqa: PLC0415 - see segment.py
-
-        rows = lance.dataset(self._storage.uri(f"{self.folder}/rows.lance"))
-        for batch in rows.to_batches(columns=CHUNK_COLUMNS, batch_size=_TEXTS_AT_ONCE):
-            if any(column.null_count for column in batch.columns):
-                yield "hold a record that lacks a field"
-                return
+            for first in range(0, rows, _ROWS_AT_ONCE):
+                texts.read(range(first, min(first + _ROWS_AT_ONCE, rows)))
 
     def _array(self, name: str) -> NDArray[np.int64]:
         return load_array(self._storage.folder(f"{self.folder}/{_LEXICAL}") / f"{name}.npy")
