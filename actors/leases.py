@@ -3,7 +3,7 @@
     collections/<name>/leases/<holder>.json      {"generation": 12, "expires": "…"}
 
 A holder writes its lease first and looks for the manifest after; who removes a manifest looks for
-leases after. So one of the two sees the other (see `Catalog.remove_orphans`).
+leases after. So one of the two sees the other (see `Cleaner.remove_orphans`).
 """
 
 from __future__ import annotations

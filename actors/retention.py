@@ -116,20 +116,19 @@ class Cleaner:
         What was touched within `grace` stays: it may be a writer's that has not published yet.
 
         Who goes back to an old generation leases it first, then looks whether it is there, and lets
-        go of it once a new one names the same. So leases are read between two looks at the
-        manifests: one of the three shows it, whatever is removed or published meanwhile.
-        Drafts are read before all of them, for they go once a manifest names the same.
+        go of it once a new one names the same; so does a job with its drafts. So leases and drafts
+        are read between two looks at the manifests: one of these shows what is needed, whatever is
+        removed or published meanwhile.
         """
-        drafted = drafted_segments(self._storage, collection, self._clock())
         before = self._catalog.all(collection)
-        named = _named(before, self._leases.held(collection)) | drafted
-        unnamed = self._there(collection, named)
+        unnamed = self._there(collection, _named(before, self._leases.held(collection)))
         old = [folder for folder in unnamed if self._untouched(folder, grace)]
         leased = self._leases.held(collection)
+        drafted = drafted_segments(self._storage, collection, self._clock())
         known = [*before, *self._catalog.all(collection)]
         if leased.keys() - {manifest.generation for manifest in known}:
             return []  # nobody knows what these name
-        still_unnamed = set(self._there(collection, _named(known, leased)))
+        still_unnamed = set(self._there(collection, _named(known, leased) | drafted))
         orphans = [folder for folder in old if folder in still_unnamed]
         for folder in orphans:
             self._storage.delete(folder)

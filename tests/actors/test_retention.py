@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from actors import retention
 from actors.catalog import Catalog
+from actors.drafts import Drafted, Drafts, record_draft
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, NotFound
 from actors.index.merging import WRITER, merge_segments, merged_since, put_in_place
@@ -151,6 +152,17 @@ def test_nothing_is_removed_where_a_lease_is_on_a_generation_that_nobody_knows(r
     assert root.cleaner.clean("c") == []
     root.leases.release("c", "reader")
     assert root.cleaner.clean("c") == ["collections/c/segments/s1"]
+
+
+def test_what_a_job_has_drafted_is_no_orphan(root):
+    root.publish(root.segment())
+    drafted = root.segment()
+    drafts = Drafts(root.storage, "c", "work")
+    record_draft(root.storage, drafts.folder, Drafted(0, drafted))
+    root.now += LONG
+    assert root.cleaner.clean("c") == []
+    drafts.clear()
+    assert root.cleaner.clean("c") == [f"collections/c/segments/{drafted.id}"]
 
 
 class Killed(Exception):
