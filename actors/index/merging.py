@@ -28,9 +28,9 @@ from actors.errors import Conflict, CorruptData
 from actors.index.lexical import files_of, read_postings
 from actors.index.postings import join
 from actors.index.segment import living_rows, segment_folder
-from actors.index.texts import CHUNK_COLUMNS, write_texts
+from actors.index.texts import write_texts
 from actors.index.writing import ROWS_AT_ONCE, bury, files_table
-from actors.messages import SegmentRef
+from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage, storage_error
 
 WRITER = "merge"
