@@ -32,6 +32,8 @@ class Chunk(Message):
         language: Lower-case language name ("python", "markdown"), or "text".
         symbol: Dotted name of the enclosing definition or heading trail, or "".
         text: The lines themselves, without the final line break.
+        signature: How the definition begins that the chunk is a later part of, or ""; embedded
+            and indexed with it, and no part of its record.
     """
 
     path: str
@@ -40,11 +42,12 @@ class Chunk(Message):
     language: str
     symbol: str
     text: str
+    signature: str = ""
 
     @property
     def record(self) -> bytes:
-        """The chunk as it is stored and sent: its fields as a JSON array, in UTF-8."""
-        fields = [getattr(self, name) for name in Chunk.__slots__]
+        """The chunk as it is stored and sent: `CHUNK_COLUMNS` as a JSON array, in UTF-8."""
+        fields = [getattr(self, name) for name in CHUNK_COLUMNS]
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
@@ -55,6 +58,10 @@ class Chunk(Message):
             ValueError: It is none.
         """
         return cls(*_RECORD.validate_json(record))
+
+
+CHUNK_COLUMNS = ["path", "start_line", "end_line", "language", "symbol", "text"]
+"""Those of its fields that are stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- index_stdlib query hop mcp_start embed engines lexical search under_fire growth filtered \
-    scaling simulate small_change
+    scaling simulate small_change chunking reindex
 
 .venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-bench
 .venv/bin/uv pip install --quiet --python .venv-bench/bin/python -r bench/peers.txt

@@ -29,9 +29,9 @@ from actors.index.checksums import FolderWriter
 from actors.index.lexical import read_postings
 from actors.index.postings import join
 from actors.index.segment import living_rows, segment_folder
-from actors.index.texts import CHUNK_COLUMNS, write_texts
+from actors.index.texts import write_texts
 from actors.index.writing import ROWS_AT_ONCE, bury, finish_segment
-from actors.messages import SegmentRef
+from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage, storage_error
 
 WRITER = "merge"

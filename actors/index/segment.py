@@ -28,10 +28,10 @@ from actors.errors import CorruptData, InvalidRequest
 from actors.index.lexical import LexicalIndex, TermStatistics
 from actors.index.ranking import Ranking
 from actors.index.selection import Selection
-from actors.index.texts import CHUNK_COLUMNS, Texts, check_size, widened
+from actors.index.texts import Texts, check_size, widened
 from actors.index.tiers import Vectors, bytes_held, choose_tier
 from actors.memory import ran_out
-from actors.messages import Chunk, Filter, SegmentRef, ShardQuery
+from actors.messages import CHUNK_COLUMNS, Chunk, Filter, SegmentRef, ShardQuery
 from actors.storage import Storage, storage_error
 
 _CACHED_FILTERS = 32

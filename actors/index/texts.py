@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from actors.errors import LimitExceeded
 from actors.index.checksums import FolderWriter
-from actors.messages import Chunk
+from actors.messages import CHUNK_COLUMNS, Chunk
 from actors.storage import new_hash, storage_error
 
-CHUNK_COLUMNS: list[str] = list(Chunk.__slots__)
 MAX_READ_BYTES = 64 << 20
 """Of chunks for one query: some 90,000 ordinary ones; no answer shows a hundredth of it."""
 _ROWS, _ENDS = "rows.bin", "ends.npy"

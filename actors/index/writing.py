@@ -38,6 +38,8 @@ _SCHEMA = pa.schema(
         ("text", pa.string()),
     ]
 )
+_SIGNATURE = pa.field("signature", pa.string())
+"""Part of the vectors and terms, which are never made again from rows; so it is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class ChunkBlock:
     """The chunks of some whole files, ready to be embedded and written.
 
     Attributes:
-        table: One row per chunk (`_SCHEMA`), a file's chunks next to each other.
+        table: One row per chunk (`_SCHEMA` and `_SIGNATURE`), a file's chunks next to each other.
         terms: Their terms, in the same order.
     """
 
@@ -65,13 +67,13 @@ class ChunkBlock:
 
 def texts_of(table: pa.Table) -> list[str]:
     """Return what both sides index of a table of chunks, one text each."""
-    columns = (table[name].to_pylist() for name in ("path", "symbol", "text"))
+    columns = (table[name].to_pylist() for name in ("path", "symbol", "text", "signature"))
     return [searchable_text(*row) for row in zip(*columns, strict=True)]
 
 
-def searchable_text(path: str, symbol: str, text: str) -> str:
+def searchable_text(path: str, symbol: str, text: str, signature: str = "") -> str:
     """Return what both sides index of a chunk: where it stands, then what it says."""
-    return f"{path} {symbol}\n{text}"
+    return "\n".join(filter(None, (f"{path} {symbol}", signature, text)))
 
 
 def chunk_block(
@@ -103,7 +105,7 @@ def chunk_table(
         "content_hash": list(content_hashes),
         **{name: [getattr(c, name) for c in chunks] for name in Chunk.__slots__},
     }
-    return pa.table(columns, schema=_SCHEMA)
+    return pa.table(columns, schema=_SCHEMA.append(_SIGNATURE))
 
 
 def chunk_ids(
@@ -143,7 +145,7 @@ def write_segment(
     """
     segment = secrets.token_hex(8)
     folder = segment_folder(collection, segment)
-    table = pa.concat_tables([block.table for block in blocks])
+    table = pa.concat_tables([block.table for block in blocks]).select(_SCHEMA.names)
     _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
     writer = FolderWriter(storage, folder)
     write_texts(writer, table.to_batches(max_chunksize=ROWS_AT_ONCE))

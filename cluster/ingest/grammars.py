@@ -16,7 +16,8 @@ class Grammar:
 
     Attributes:
         parser: The grammar's name.
-        definitions: Node types that define something → the fields that together name it.
+        definitions: Node types that define something → the fields that together name it. Where
+            a grammar has no such field, the type of the child stands for it, here and in holders.
         wrappers: Node types that are what the one definition inside them is.
         holders: Node types that define something if a field holds a function, class or object →
             the fields of the name and of the value.
@@ -45,9 +46,16 @@ def _leads(comments: str, marks: str = "") -> dict[str, int]:
 
 
 HELD = frozenset(
-    {"arrow_function", "function_expression", "generator_function", "class", "object"},
+    [
+        "arrow_function",
+        "function_expression",
+        "generator_function",
+        "function_definition",
+        "class",
+        "object",
+    ]
 )
-"""Values that make their holder a definition (JavaScript and its kin)."""
+"""Values that make their holder a definition (JavaScript and its kin, Lua)."""
 
 _NAME: Fields = ("name",)
 
@@ -84,6 +92,7 @@ _C = _named("struct_specifier union_specifier enum_specifier preproc_function_de
     "type_definition": ("declarator",),
 }
 _C_OPENED = frozenset({"preproc_ifdef", "preproc_if", "preproc_else", "preproc_elif"})
+_KOTLIN_TYPE: Fields = ("type_identifier",)
 
 
 def _javascript(parser: str, definitions: Mapping[str, Fields]) -> Grammar:
@@ -139,6 +148,47 @@ GRAMMARS: dict[str, Grammar] = {
         wrappers=frozenset({"template_declaration"}),
         leads=_leads("comment", "access_specifier"),
         opened=_C_OPENED | {"namespace_definition", "linkage_specification"},
+    ),
+    "csharp": Grammar(
+        "csharp",
+        _named(
+            """class_declaration interface_declaration struct_declaration record_declaration
+            enum_declaration delegate_declaration method_declaration constructor_declaration
+            property_declaration local_function_statement"""
+        ),
+        opened=frozenset({"namespace_declaration"}),
+    ),
+    "ruby": Grammar(
+        "ruby", _named("module class method singleton_method"), opened=frozenset({"module"})
+    ),
+    "php": Grammar(
+        "php",
+        _named(
+            """class_declaration interface_declaration trait_declaration enum_declaration
+            function_definition method_declaration"""
+        ),
+        opened=frozenset({"namespace_definition"}),
+    ),
+    "kotlin": Grammar(
+        "kotlin",
+        dict.fromkeys(("class_declaration", "object_declaration", "type_alias"), _KOTLIN_TYPE)
+        | {"function_declaration": ("simple_identifier",)},
+        leads=_leads("line_comment multiline_comment"),
+    ),
+    "swift": Grammar(
+        "swift",
+        _named(
+            """class_declaration protocol_declaration function_declaration init_declaration
+            protocol_function_declaration typealias_declaration"""
+        ),
+        leads=_leads("comment multiline_comment"),
+    ),
+    "shell": Grammar("bash", _named("function_definition")),
+    "lua": Grammar(
+        "lua",
+        _named("function_declaration"),
+        wrappers=frozenset({"variable_declaration", "expression_list"}),
+        holders={"assignment_statement": ("variable_list", "expression_list")},
     ),
 }
 """Language, as `languages.language_of` names it → how to cut it."""

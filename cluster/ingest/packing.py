@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -18,11 +19,23 @@ TARGET_CHARS = 350
 CRUMB_CHARS = 200
 """Below this nothing stands alone if a neighbour has room: two lines are not worth a vector."""
 
-MAX_LINE_CHARS = MAX_CHARS
-"""A longer line (minified code, data) is cut in pieces of this size."""
-
 MAX_NAMES = 3
 """How many definitions the symbol of a merged chunk names."""
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s+")
+_SPACE = re.compile(r"\s+")
+
+
+class Head(NamedTuple):
+    """How a definition begins.
+
+    Attributes:
+        row: Its row.
+        text: What stands there up to its body, on one line: "def load(path: str) -> Item:".
+    """
+
+    row: int
+    text: str
 
 
 class Piece(NamedTuple):
@@ -33,12 +46,14 @@ class Piece(NamedTuple):
         end: The row after the last.
         context: Qualified name of what the piece is a part of, or "".
         name: Qualified name of what the piece is the whole of, or "".
+        head: That of the innermost definition that the piece is the whole or a part of.
     """
 
     start: int
     end: int
     context: str = ""
     name: str = ""
+    head: Head | None = None
 
 
 class Source:
@@ -78,10 +93,10 @@ class Source:
 class _Group:
     """Pieces on their way to becoming one chunk."""
 
-    __slots__ = ("context", "end", "names", "start")
+    __slots__ = ("context", "end", "head", "names", "start")
 
     def __init__(self, piece: Piece) -> None:
-        self.start, self.end, self.context, name = piece
+        self.start, self.end, self.context, name, self.head = piece
         self.names = [name] if name else []
 
     def takes(self, piece: Piece, source: Source) -> bool:
@@ -140,7 +155,7 @@ def _bounded(pieces: Iterable[Piece], source: Source) -> Iterator[Piece]:
             yield piece
             continue
         for start, end in _windows(source, piece.start, piece.end):
-            yield Piece(start, end, piece.name or piece.context)
+            yield Piece(start, end, piece.name or piece.context, head=piece.head)
 
 
 def _windows(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -204,7 +219,23 @@ def _emit(source: Source, group: _Group, path: str, language: str) -> Iterator[C
     while start < end and source.is_blank(end - 1):
         end -= 1
     text = source.slice(start, end) if start < end else ""
-    for at in range(0, len(text), MAX_LINE_CHARS):
-        part = text[at : at + MAX_LINE_CHARS]
+    signature = group.head.text if group.head and group.head.row < start else ""
+    for part in _parts(text):
         if not part.isspace():
-            yield Chunk(path, start + 1, end, language, group.symbol, part)
+            yield Chunk(path, start + 1, end, language, group.symbol, part, signature)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut what is too long after a sentence where it can, else after a word, else anywhere."""
+    at = 0
+    while len(text) - at > MAX_CHARS:
+        most = at + MAX_CHARS
+        cut = most
+        for end in (_SENTENCE_END, _SPACE):
+            if ends := [found.end() for found in end.finditer(text, at + MAX_CHARS // 2, most)]:
+                cut = ends[-1]
+                break
+        yield text[at:cut]
+        at = cut
+    if at < len(text):
+        yield text[at:]

@@ -11,8 +11,8 @@ from tree_sitter import Language, Node, Parser, Point, Tree
 from tree_sitter_language_pack import get_language
 
 from cluster.ingest.grammars import Grammar
-from cluster.ingest.names import Names
-from cluster.ingest.packing import MAX_CHARS, Piece, Source
+from cluster.ingest.names import Definition, Names
+from cluster.ingest.packing import MAX_CHARS, Head, Piece, Source
 
 _MAX_MEAN_ROW = 400
 """Bytes; rows longer than this on average are minified code, which rows cannot cut."""
@@ -35,6 +35,7 @@ class _Part(NamedTuple):
     context: str
     name: str
     nodes: Sequence[Node]
+    head: Head | None = None
     is_open: bool = False
 
 
@@ -68,7 +69,7 @@ def pieces(source: Source, grammar: Grammar) -> list[Piece]:
         part = pending.pop()
         fits = source.size(part.start, part.end) <= MAX_CHARS
         if not part.nodes or (fits and not part.is_open):
-            found.append(Piece(part.start, part.end, part.context, part.name))
+            found.append(Piece(part.start, part.end, part.context, part.name, part.head))
         else:
             pending.extend(reversed(_divide(part, names)))
     return found
@@ -105,28 +106,30 @@ def _language(name: str) -> Language:
 
 def _divide(part: _Part, names: Names) -> list[_Part]:
     """Cut a part at its nodes' children, going down while they share all their rows."""
-    context = part.name or part.context
+    context, head = part.name or part.context, part.head
     nodes = part.nodes
     while nodes:
         slots = _slots(nodes, names.grammar)
         if slots and slots[0].start > part.start:
             slots.insert(0, _Slot(part.start, [], defines=False))
         if len(slots) > 1:
-            return _parts(slots, part, context, names)
-        name, nodes = names.definition(slots[0].nodes) if slots else ("", [])
-        context = _qualified(context, name)
-    return [_Part(part.start, part.end, context, "", [])]
+            return _parts(slots, part._replace(context=context, head=head), names)
+        name, own, nodes = names.definition(slots[0].nodes) if slots else Definition("", None, [])
+        context, head = _qualified(context, name), own or head
+    return [_Part(part.start, part.end, context, "", [], head)]
 
 
-def _parts(slots: list[_Slot], whole: _Part, context: str, names: Names) -> list[_Part]:
+def _parts(slots: list[_Slot], whole: _Part, names: Names) -> list[_Part]:
+    """Make each slot a part of the whole, whose context and head are those of its parts."""
     ends = [slot.start for slot in slots[1:]] + [whole.end]
     start = whole.start
     parts: list[_Part] = []
     for slot, end in zip(slots, ends, strict=True):
-        name, nodes = names.definition(slot.nodes) if slot.defines else ("", slot.nodes)
+        nothing = Definition("", None, slot.nodes)
+        name, own, nodes = names.definition(slot.nodes) if slot.defines else nothing
         is_open = slot.defines and nodes[-1].type in names.grammar.opened
-        name = name and _qualified(context, name)
-        parts.append(_Part(start, end, context, name, nodes, is_open))
+        name = name and _qualified(whole.context, name)
+        parts.append(_Part(start, end, whole.context, name, nodes, own or whole.head, is_open))
         start = end
     return parts
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,6 +172,18 @@ def test_context_lines_come_from_the_neighbouring_chunks(storage):
     (chunk,) = map(Chunk.of, segment.records(ids, context=2).values())
     assert (chunk.start_line, chunk.end_line) == (3, 6)
     assert chunk.text == "    return open(path)\n\ndef save(path):\n    return path"
+
+
+def test_the_signature_of_a_later_part_is_embedded_and_found_and_not_shown(storage):
+    part = Chunk("a.py", 9, 9, "python", "Store.load", "    return 1", "def load(self, address):")
+    block = chunk_block("c", [part], ["h"])
+    assert block.texts == ["a.py Store.load\ndef load(self, address):\n    return 1"]
+    ref = write_segment(storage, "c", [block], [vectors(1)])
+    segment = Segment(storage, "c", ref.id)
+    asked = query("address", statistics=statistics_of(storage, ref, 1))
+    ((_, found),) = segment.search([asked], None)
+    (record,) = segment.records(found.ids).values()
+    assert Chunk.of(record) == replace(part, signature="")
 
 
 def test_a_segment_without_a_single_word_can_be_searched(storage):

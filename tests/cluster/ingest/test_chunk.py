@@ -59,6 +59,22 @@ def test_a_line_longer_than_a_chunk_is_cut_in_pieces_with_one_number() -> None:
     assert max(map(len, pieces)) == MAX_CHARS
 
 
+def test_a_line_longer_than_a_chunk_is_cut_after_sentences() -> None:
+    sentence = 'He said "no more than 3.5 of them." '
+    heading, *parts = chunk("a.md", f"# Said\n\n{sentence * 100}\n", "markdown")
+    assert heading.text == "# Said"
+    assert "".join(each.text for each in parts) == sentence * 100
+    assert len(parts) > 1
+    assert all(each.text.endswith(sentence) for each in parts)
+
+
+def test_a_long_line_without_sentences_is_cut_after_words() -> None:
+    line = "words " * 1000
+    chunks = chunk("a.txt", line, "text")
+    assert "".join(each.text for each in chunks) == line
+    assert all(each.text.endswith("words ") for each in chunks)
+
+
 def test_plain_text_breaks_at_blank_lines() -> None:
     paragraph = "\n".join(["Some words that fill a paragraph of text."] * 20)
     chunks = chunk("a.txt", "\n\n".join([paragraph] * 4), "text")
