@@ -17,10 +17,10 @@ from actors.errors import CorruptData, StorageError
 from actors.index.checksums import damage
 from actors.index.mapped import load_array
 from actors.index.segment import read_files, read_tombstones, segment_folder, tombstone_folder
-from actors.index.texts import CHUNK_COLUMNS, Texts
+from actors.index.texts import Texts
 from actors.memory import ran_out
 from actors.message import Message
-from actors.messages import SegmentRef
+from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage
 
 _ROWS_AT_ONCE = 128
