@@ -6,27 +6,29 @@ it goes on from its drafts. It ends its own actor when it is through.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
+import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
-from actors.asking import answers_within, tell_at_once
+from actors.asking import answers_within
 from actors.catalog import Catalog, Manifest
 from actors.embedder import EmbedderConfig
 from actors.engines.base import ModelCard
 from actors.engines.registry import describe
-from actors.errors import GatewayUnavailable, MemoryLimitExceeded, ShoalError
+from actors.errors import Conflict, GatewayUnavailable, MemoryLimitExceeded, ShoalError
 from actors.memory import limit_for
-from actors.messages import ActorStatus, JobState, JobStatus
+from actors.messages import ActorStatus, JobState
 from actors.model import KEEP_FOREVER
 from actors.process import (
-    NAMESPACE,
     MemoryConfig,
     answers_always,
     find_actor,
@@ -36,15 +38,16 @@ from actors.process import (
 )
 from actors.storage import Storage
 from cluster.batch import Stages, run
-from cluster.batch_progress import SoFar
+from cluster.batch_progress import ASK_S, Report, ask_steward
+from cluster.checkout import checked_out
 from cluster.compact import compacted
 from cluster.comparison import Comparison
 from cluster.ingest.pipeline import BlockSummary
-from cluster.ingest.sources import find_files
-from cluster.ingest.walk import WalkLimits
-from cluster.jobs import Withdrawn, in_words
+from cluster.jobs import Withdrawn
 from cluster.mounts import reading_options
 from cluster.naming import Target
+from cluster.reaching import Reached, in_place
+from cluster.repository import repository
 
 _log = logging.getLogger("shoal.batch")
 
@@ -52,14 +55,12 @@ JOB_BYTES = 1 << 30
 """What a job may hold: Ray Data some 300 MiB, and the paths and hashes of a million files."""
 _DATA_BYTES = 128 << 20
 """What Ray Data holds in a replica, over what an online one does."""
-_TELL_EVERY_S = 0.5
-_BEAT_S = 5.0
 _MOST_STARTS = 4
 """What dies again and again is not tried for ever."""
-_ASK_S = 60.0
+_TRIES = 3
+"""To publish, against others who publish to the same collection."""
 _LOAD_S = 300.0
 _WARM_S = 120.0
-_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class BatchConfig:
         job_id: Names the job.
         root: The storage root.
         target: What is indexed into which collection.
+        repository: What is fetched to be read, as `git+URL@revision`; "" where nothing is.
         model: Name of the model; "" for the collection's, or the default.
         shards: How many the collection is to have; 0 for as many as it has.
         new_shards: How many a new collection gets.
@@ -90,6 +92,7 @@ class BatchConfig:
     job_id: str
     root: str
     target: Target
+    repository: str
     model: str
     shards: int
     new_shards: int
@@ -111,24 +114,20 @@ class BatchJob:
         self._memory = guard_memory(config)
         self._storage = Storage(config.root)
         self._catalog = Catalog(self._storage)
-        self._telling = threading.Lock()
-        self._told_at = 0.0
-        self._status: JobStatus = self._ask_steward(lambda it: it.job.remote(config.job_id), _ASK_S)
-        self._so_far = SoFar(self._status.started_at)
+        self._report = Report(config.job_id, config.steward)
         threading.Thread(target=self._work, daemon=True).start()
-        threading.Thread(target=self._beat, daemon=True).start()
 
     @answers_always
     def read(self, number: int, summary: BlockSummary) -> None:
         """Take what became of a block's files, once or again."""
-        self._so_far.summaries[number] = summary
-        self._tell_now_and_then()
+        self._report.so_far.summaries[number] = summary
+        self._report.tell_now_and_then()
 
     @answers_always
     def embedded(self, first: int, files: int, chunks: int) -> None:
         """Note that the chunks from the one of id `first` on are embedded, once or again."""
-        self._so_far.embedded[first] = (files, chunks)
-        self._tell_now_and_then()
+        self._report.so_far.embedded[first] = (files, chunks)
+        self._report.tell_now_and_then()
 
     @answers_always
     def configuration(self) -> BatchConfig:
@@ -138,7 +137,7 @@ class BatchJob:
     @answers_always
     def status(self) -> ActorStatus:
         """Return how the actor is."""
-        return status_of(self, self._config, self._memory, phase=self._status.phase)
+        return status_of(self, self._config, self._memory, phase=self._report.status.phase)
 
     def _work(self) -> None:
         """Do the job, tell how it ended, and end this actor."""
@@ -146,12 +145,12 @@ class BatchJob:
             self._refuse_to_die_for_ever()
             self._run()
         except Withdrawn:
-            self._end(JobState.CANCELLED)
+            self._report.end(JobState.CANCELLED)
         except ShoalError as error:
-            self._end(JobState.FAILED, str(error), type(error).__name__)
+            self._report.end(JobState.FAILED, str(error), type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the job's status is where its errors go
             _log.exception("job %s failed", self._config.job_id)
-            self._end(JobState.FAILED, str(error), ShoalError.__name__)
+            self._report.end(JobState.FAILED, str(error), ShoalError.__name__)
         ray.kill(find_actor(self._config.name))  # a process that only exits is started again
 
     def _refuse_to_die_for_ever(self) -> None:
@@ -160,21 +159,51 @@ class BatchJob:
             raise GatewayUnavailable(message)
 
     def _run(self) -> None:
-        self._tell(phase="finding the model")
+        """Do the work; where others published meanwhile, again on what they did: little is left."""
+        with self._reached() as reached:
+            for others in range(_TRIES):
+                try:
+                    self._bring_up_to_date(reached)
+                except Conflict as error:
+                    if others == _TRIES - 1:
+                        raise
+                    _log.info("job %s builds on what came meanwhile: %s", self._config.name, error)
+                else:
+                    return
+
+    @contextmanager
+    def _reached(self) -> Iterator[Reached]:
+        """Have the files readable as long as the context lasts."""
+        config, tell = self._config, self._report.tell_progress
+        limit = config.max_file_bytes
+        if config.repository:
+            folder = Path(tempfile.gettempdir(), f"shoal-{config.name}")
+            shutil.rmtree(folder, ignore_errors=True)  # of a job that was killed
+            reach = checked_out(repository(config.repository), folder, limit, tell)
+        else:
+            reach = in_place(config.target, limit, tell)
+        with asyncio.Runner() as runner:
+            reached = runner.run(reach.__aenter__())
+            try:
+                yield reached
+            finally:
+                runner.run(reach.__aexit__(None, None, None))
+
+    def _bring_up_to_date(self, reached: Reached) -> None:
+        self._report.tell(phase="finding the model")
+        self._report.start_over()
         base, rebuilds, card = self._open()
-        self._tell(phase="looking for files")
-        target = self._config.target
-        limits = WalkLimits(self._config.max_file_bytes)
-        self._so_far.found = found = find_files(target.root, target.scopes, limits)
-        compared = Comparison(self._storage, target, base, rebuilds)
-        blocks = list(compared.blocks(target.root, found.files, limits.max_file_bytes))
-        self._tell(phase="reading and embedding", files_total=len(found.files))
-        if blocks:
-            run(self._stages(compared, card), blocks)
-        for summary in self._so_far.summaries.values():
+        self._report.tell(phase="looking for files")
+        self._report.so_far.found = found = reached.find()
+        compared = Comparison(self._storage, self._config.target, base, rebuilds, reached.source)
+        blocks = compared.blocks(reached.root, found.files, self._config.max_file_bytes)
+        self._report.tell(phase="reading and embedding", files_total=len(found.files))
+        if found.files:
+            run(self._stages(compared, card, reached.root), list(blocks))
+        for summary in self._report.so_far.summaries.values():
             compared.take(summary)
         published = self._publish(compared, rebuilds)
-        self._end(
+        self._report.end(
             JobState.DONE,
             phase="done",
             generation=published.generation,
@@ -186,7 +215,7 @@ class BatchJob:
         config, name = self._config, self._config.target.collection
         found = self._catalog.find(name)
         model = config.model or (found and found.model_name) or config.default_model
-        card = describe(model, self._tell_progress)
+        card = describe(model, self._report.tell_progress)
         shards = config.shards or (len(found.shards) if found else config.new_shards)
         if found and found.model == card.fingerprint and len(found.shards) == shards:
             return found, False, card
@@ -196,7 +225,7 @@ class BatchJob:
             return new, False, card
         return replace(new, generation=found.generation), True, card
 
-    def _stages(self, compared: Comparison, card: ModelCard) -> Stages:
+    def _stages(self, compared: Comparison, card: ModelCard, root: str) -> Stages:
         config = self._config
         most = config.embedder.limit_bytes
         limit = limit_for(card.footprint.total, most) if config.sized_by_model else most
@@ -216,79 +245,39 @@ class BatchJob:
             compared.base.collection,
             len(compared.base.shards),
             compared.drafts.folder,
-            reading_options(config.target.root, config.shared),
+            reading_options(root, config.shared),
             embedder,
             config.replicas,
         )
 
     def _publish(self, compared: Comparison, rebuilds: bool) -> Manifest:
-        self._tell(phase="merging and building indexes")
+        self._report.tell(phase="merging and building indexes")
         written = compacted(
             self._config.root, compared.base.collection, compared.usable(compared.drafts.all())
         )
         if rebuilds or any(written.values()):
-            self._tell(phase="warming")
+            self._report.tell(phase="warming")
             self._warm(compared.following(written), rebuilds)
-        self._tell(phase="publishing")
-        if not self._ask_steward(lambda it: it.may_publish.remote(self._config.job_id), _ASK_S):
+        self._report.tell(phase="publishing")
+        if not self._ask_steward(lambda it: it.may_publish.remote(self._config.job_id)):
             raise Withdrawn
-        published = compared.publish(written, self._config.job_id, self._so_far.skipped)
-        self._ask_steward(lambda steward: steward.published.remote(), _ASK_S)
+        published = compared.publish(written, self._config.job_id, self._report.so_far.skipped)
+        with suppress(GatewayUnavailable):  # routers find it by themselves
+            self._ask_steward(lambda steward: steward.published.remote())
         return published
+
+    def _ask_steward(self, call: Callable[[Any], Any], within_s: float = ASK_S) -> Any:  # noqa: ANN401
+        return ask_steward(self._config.steward, call, within_s)
 
     def _warm(self, manifest: Manifest, rebuilds: bool) -> None:
         """Have what is to be published opened, and its model loaded, before a search needs it."""
         self._ask_steward(lambda steward: steward.warm.remote(manifest), _WARM_S)
         if rebuilds:
             name, fingerprint = manifest.model_name, str(manifest.model)
-            pool = self._ask_steward(lambda it: it.pool.remote(name, fingerprint), _ASK_S)
+            pool = self._ask_steward(lambda it: it.pool.remote(name, fingerprint))
             replicas = {name: find_actor(name) for name in pool.embedders}
             calls = {n: r.embed.remote(["warm"], "query") for n, r in replicas.items() if r}
             answers_within(calls, _LOAD_S)
-
-    def _beat(self) -> None:
-        """Let the steward know that the job goes on, whatever it is waiting for."""
-        while True:
-            time.sleep(_BEAT_S)
-            self._tell()
-
-    def _tell_progress(self, phase: str, done: int, total: int) -> None:
-        self._tell(phase=in_words(phase, done, total))
-
-    def _tell_now_and_then(self) -> None:
-        if time.monotonic() - self._told_at > _TELL_EVERY_S:
-            self._tell()
-
-    def _tell(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobStatus
-        """Let the steward know how far the job is."""
-        with self._telling:
-            if self._status.state.is_final:
-                return
-            self._told_at = time.monotonic()
-            self._status = status = replace(self._status, **self._so_far.told(), **changes)
-        tell_at_once(self._config.steward, lambda steward: steward.report.remote(status))
-
-    def _end(self, state: JobState, error: str = "", kind: str = "", **changes: Any) -> None:  # noqa: ANN401
-        """Let the steward know how the job ended, and wait until it does."""
-        with self._telling:
-            told = replace(self._status, **self._so_far.told(), **changes)
-            self._status = status = told.ended(state, error, kind)
-        self._ask_steward(lambda steward: steward.report.remote(status), _ASK_S)
-
-    def _ask_steward(self, call: Callable[[Any], Any], within_s: float) -> Any:  # noqa: ANN401
-        """Return the steward's answer, asked again while it is being restarted."""
-        give_up = time.monotonic() + within_s
-        while True:
-            try:
-                steward = ray.get_actor(self._config.steward, namespace=NAMESPACE)
-                return ray.get(call(steward), timeout=max(give_up - time.monotonic(), 0))
-            except RayTaskError as error:
-                raise error.cause from None
-            except (RayError, ValueError) as error:
-                if time.monotonic() > give_up:
-                    message = f"the steward did not answer within {within_s:.0f} s"
-                    raise GatewayUnavailable(message) from error
-                time.sleep(_PAUSE_S)
 
 
 def _refuse_without_room(card: ModelCard, memory: MemoryConfig) -> None:

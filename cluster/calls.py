@@ -134,6 +134,11 @@ class Calls:
         except ShoalError as error:
             _log.warning("a publication was not announced: %s", error)
 
+    async def job(self, job_id: str) -> JobStatus:
+        """Return how far a job is; NotFound where it is unknown."""
+        found: JobStatus = await self.ask(STEWARD, lambda steward: steward.job.remote(job_id))
+        return found
+
     def report(self, status: JobStatus) -> None:
         """Let the steward know of a job; the next report comes soon, so none is waited for."""
         self._steward.report.remote(status)

@@ -33,6 +33,7 @@ from cluster.mounts import reading_options
 from cluster.naming import Target, choose_target
 from cluster.operations import first_problem
 from cluster.protocol import ReindexBody
+from cluster.repository import repository
 from cluster.session import STEWARD
 from cluster.settings import Settings
 
@@ -55,7 +56,7 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         GatewayUnavailable: No steward runs on this cluster.
     """
     plan: StewardConfig = _asked(lambda steward: steward.configuration.remote())
-    target = _readable(_target(Catalog(Storage(plan.root)), body))
+    target, source = _source(Catalog(Storage(plan.root)), body)
     _refuse_a_second(target.collection)
     job_id = secrets.token_hex(6)
     config = BatchConfig(
@@ -64,6 +65,7 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         job_id=job_id,
         root=plan.root,
         target=target,
+        repository=source if is_git(source) else "",
         model=body.model or "",
         shards=body.shards or 0,
         new_shards=settings.shards,
@@ -90,28 +92,20 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
     return status
 
 
-def _target(catalog: Catalog, body: ReindexBody) -> Target:
+def _source(catalog: Catalog, body: ReindexBody) -> tuple[Target, str]:
+    """Return what is to be indexed, and the address that it is read from."""
     if body.paths:
-        return choose_target(catalog, body.paths, body.collection)
+        return choose_target(catalog, body.paths, body.collection), body.paths[0]
     manifest = catalog.get(body.collection or "")
-    if not manifest.source:
+    if not manifest.source or manifest.source.startswith(f"{CLIENT}://"):
+        what = manifest.source or "chunks that were handed in"
         message = (
-            f"collection {manifest.collection!r} holds chunks that were handed in, and there is no "
-            "source to read them from again; hand them in anew"
+            f"collection {manifest.collection!r} holds {what}, which this cluster cannot read "
+            "again; send it anew, into another --collection where the model is to be another"
         )
         raise InvalidRequest(message)
-    return Target(manifest.collection, manifest.source, ("",))
-
-
-def _readable(target: Target) -> Target:
-    """Return the target, if the nodes can read it themselves."""
-    if is_git(target.root) or target.root.startswith(f"{CLIENT}://"):
-        message = (
-            f"{target.root} is no folder or object store that a batch job reads; `shoal index` it, "
-            "into another --collection where the model is to be another"
-        )
-        raise InvalidRequest(message)
-    return target
+    root = str(repository(manifest.source)) if is_git(manifest.source) else manifest.source
+    return Target(manifest.collection, root, ("",)), manifest.source
 
 
 def _refuse_a_second(collection: str) -> None:

@@ -154,13 +154,13 @@ async def search(request: Request) -> Response:
 @_operations.post("/index")
 async def index(body: IndexBody, service: _Service) -> Job:
     """Start to bring a collection up to date with folders or files of this machine."""
-    return await service.index(body)
+    return await service.indexing.index(body)
 
 
 @_operations.post("/reindex")
 async def reindex(body: ReindexBody, service: _Service) -> Job:
     """Start a batch job that brings a whole collection up to date."""
-    return await service.reindex(body)
+    return await service.indexing.reindex(body)
 
 
 @_operations.post("/ingest")
@@ -168,7 +168,7 @@ async def ingest(
     request: Request, service: _Service, collection: Annotated[CollectionName, Query()]
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
-    return await service.ingest(collection, _lines(request.stream()))
+    return await service.indexing.ingest(collection, _lines(request.stream()))
 
 
 @_operations.post("/files/missing")
@@ -176,7 +176,7 @@ async def missing_files(
     request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
 ) -> Lacking:
     """Tell which files of a client's folder are to be sent; each is described by a line."""
-    return await service.missing(folder, _lines(while_it_comes(request)))
+    return await service.indexing.missing(folder, _lines(while_it_comes(request)))
 
 
 @_operations.post("/files")
@@ -184,7 +184,7 @@ async def files(
     request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
 ) -> Job:
     """Start to bring a collection up to date with a client's folder, once all of it is here."""
-    return await service.receive(folder, while_it_comes(request))
+    return await service.indexing.receive(folder, while_it_comes(request))
 
 
 @_operations.post("/embed")
@@ -205,19 +205,19 @@ async def models(service: _Service) -> tuple[Model, ...]:
 @_operations.get("/jobs")
 async def jobs(service: _Service) -> tuple[Job, ...]:
     """Return all jobs that are remembered: running ones first, newest first."""
-    return await service.jobs()
+    return await service.indexing.jobs()
 
 
 @_operations.get("/jobs/{job_id}")
 async def job(job_id: str, service: _Service) -> Job:
     """Return how far a job is."""
-    return await service.job(job_id)
+    return await service.indexing.job(job_id)
 
 
 @_operations.delete("/jobs/{job_id}")
 async def cancel(job_id: str, service: _Service) -> Job:
     """Cancel a job, and return it as it is then."""
-    return await service.cancel(job_id)
+    return await service.indexing.cancel(job_id)
 
 
 @_operations.get("/collections")

@@ -143,9 +143,42 @@ def test_a_second_job_on_a_collection_is_refused(shoal, fleet, tmp_path):
     assert ended(shoal, shoal.reindex(collection="fleet", model="static:builtin")).state == "done"
 
 
+def test_what_was_published_meanwhile_is_in_it(shoal, tmp_path):
+    source, model = tmp_path / "source", tmp_path / "model"
+    for folder in (source, model):
+        folder.mkdir()
+    (source / "early.md").write_text("# Early bird\n")
+    (model / "load-wait").touch()
+    shoal.wait(shoal.index([source], collection="birds"))
+    job = shoal.reindex(collection="birds", model=f"lying:{model / 'load-wait'}")
+    until(lambda: (model / "loads").exists(), JOB_S)
+    (source / "late.md").write_text("# Late bird\n")
+    shoal.wait(shoal.index([source], collection="birds"))
+    (model / "proceed").touch()
+
+    done = ended(shoal, job)
+    assert (done.state, done.error) == ("done", "")
+    found = shoal.search("bird", collections=["birds"], mode="lexical").hits
+    assert {hit.path for hit in found} == {"early.md", "late.md"}
+    assert manifest_of(shoal, "birds").model.engine == "lying"
+    assert len((model / "embedded").read_text().splitlines()) >= 2  # never the first file again
+    assert sum(map(int, (model / "embedded").read_text().split())) - 1 == 2  # 1: the warming
+
+
+def test_a_repository_is_read_at_its_revision(shoal, tmp_path):
+    repository = Remote(tmp_path / "remote")
+    first = repository.commit({"a.md": "# Alpha\n"})
+    repository.commit({"b.md": "# Beta\n"})
+    done = ended(shoal, shoal.reindex([f"{repository.address}@{first}"], collection="fetched"))
+    assert (done.state, done.files_changed) == ("done", 1)
+    assert manifest_of(shoal, "fetched").source.endswith(f"#{first}")
+    newest = ended(shoal, shoal.reindex([repository.address], collection="fetched"))
+    assert (newest.files_changed, newest.files_unchanged) == (1, 1)
+
+
 def test_what_cannot_be_read_again_is_refused(shoal):
     shoal.ingest([IngestChunk(path="a", text="handed in")], collection="given")
-    with pytest.raises(InvalidRequest, match="hand them in anew"):
+    with pytest.raises(InvalidRequest, match="cannot read again"):
         shoal.reindex(collection="given")
     with pytest.raises(NotFound, match="no collection 'nowhere'"):
         shoal.reindex(collection="nowhere")
