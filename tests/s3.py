@@ -1,7 +1,9 @@
 """An S3 server on loopback, and what a process needs to use it."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 from waiting import until
@@ -11,13 +13,20 @@ from waiting import until
 def running_s3_server():
     """Yield its address."""
     command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,  # a pipe would be full after some hundred requests
+        subprocess.Popen(command, stderr=said, text=True) as process,
+    ):
         try:
-            yield until(
-                lambda: next((w for w in process.stderr.readline().split() if "://" in w), "")
-            ).strip()
+            yield until(lambda: _address_in(said))
         finally:
             process.kill()
+
+
+def _address_in(said):
+    return next(
+        (word for word in os.pread(said.fileno(), 4096, 0).decode().split() if "://" in word), ""
+    )
 
 
 def s3_environment(address):
