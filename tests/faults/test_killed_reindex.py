@@ -11,17 +11,21 @@ from waiting import runs, until
 
 from actors.catalog import Catalog
 from actors.storage import Storage
+from cluster.client import ShoalClient
 from cluster.ingest.pipeline import stored_files
 
 PAUSING = Path(__file__).parent / "pausing"
 FILES = 60
 JOB_S = 180
 """For a job to be over: its processes start side by side, twice where it is killed."""
-POINTS = ("read", "embed", "write", "index", "publish", "published")
+BY_WORKERS = ("read", "embed", "write", "index")
+"""Points at which a worker stands; at the others it is the job's own process."""
+CELLS = [
+    *((point, "driver") for point in (*BY_WORKERS, "publish", "published")),
+    *((point, "worker") for point in BY_WORKERS),
+]
 AT_THE_END = ("index", "publish", "published")
 """Points at which all is embedded and recorded."""
-IN_THE_JOB = ("publish", "published")
-"""Points at which the job's own process stands, and no worker of it."""
 
 
 class Corpus:
@@ -42,9 +46,9 @@ class Corpus:
 class Searching(threading.Thread):
     """Searches on and on, and keeps what is not as it should be."""
 
-    def __init__(self, shoal):
+    def __init__(self, root):
         super().__init__(daemon=True)
-        self._shoal = shoal
+        self._shoal = ShoalClient(root=root)
         self._ending = threading.Event()
         self.wrong = []
         self.answers = 0
@@ -65,6 +69,7 @@ class Searching(threading.Thread):
     def end(self):
         self._ending.set()
         self.join()
+        self._shoal.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +78,26 @@ def pauses(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shoal(tmp_path_factory, pauses):
+def gateway(tmp_path_factory, pauses):
     root = tmp_path_factory.mktemp("root")
     environment = {"PYTHONPATH": str(PAUSING), "SHOAL_TEST_PAUSES": str(pauses)}
     with own_gateway(root, SHOAL_SHARDS="2", **environment) as client:
         yield client
 
 
+@pytest.fixture
+def shoal(gateway, pauses):
+    """A client of the test's own: a connection may be to a gateway that was killed."""
+    with ShoalClient(root=gateway.settings.root) as client:
+        yield client
+    let_go(pauses)
+
+
 @pytest.fixture(scope="module")
-def corpus(shoal, tmp_path_factory):
+def corpus(gateway, tmp_path_factory):
     corpus = Corpus(tmp_path_factory.mktemp("corpus") / "tides")
     corpus.write_next()
-    shoal.wait(shoal.reindex([corpus.folder]))
+    gateway.wait(gateway.reindex([corpus.folder]))
     return corpus
 
 
@@ -101,11 +114,8 @@ def standing_at(pauses, point):
 def the_job(shoal):
     """Return the process of the batch job."""
     gateway = psutil.Process(shoal.status().gateway_pid)
-    return next(
-        process
-        for process in gateway.children(recursive=True)
-        if "".join(process.cmdline()).startswith("ray::BatchJob")
-    )
+    living = filter(runs, gateway.children(recursive=True))
+    return next(p for p in living if "".join(p.cmdline()).startswith("ray::BatchJob"))
 
 
 def let_go(pauses):
@@ -128,14 +138,11 @@ def ended(shoal, job):
 
 
 @pytest.mark.timeout(3 * JOB_S)
-@pytest.mark.parametrize("victim", ["driver", "worker"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "victim"), CELLS)
 def test_it_goes_on_and_is_seen_at_once_and_whole(shoal, corpus, pauses, point, victim):
-    if victim == "worker" and point in IN_THE_JOB:
-        pytest.skip("no worker has a part in it")
     before = versions_stored(shoal)
     corpus.write_next()
-    searching = Searching(shoal)
+    searching = Searching(shoal.settings.root)
     searching.start()
     (pauses / point).touch()
     job = shoal.reindex(collection="tides")
@@ -166,6 +173,7 @@ def kill_all(shoal):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     until(lambda: not [process for process in family if runs(process)])
+    shoal.close()
 
 
 @pytest.mark.timeout(3 * JOB_S)
