@@ -127,13 +127,12 @@ class Comparison:
         kept: defaultdict[int, list[SegmentRef]] = defaultdict(list)
         taken = {p for p, file in self._stored.items() if self.found.get(p) == file.content_hash}
         for drafted in self._earlier if drafts is None else drafts:
-            stale, mine = [], set()
+            stale = []
             for path, content_hash, extent in self._files_of(drafted.segment):
                 if self.found.get(path) == content_hash and path not in taken:
-                    mine.add(path)
+                    taken.add(path)
                 else:
                     stale.append(StoredFile(content_hash, (extent,)))
-            taken |= mine
             buried = self._buried(drafted.segment, stale)
             if buried is not None:
                 kept[drafted.shard].append(buried)
