@@ -64,13 +64,18 @@ class Storage:
             obstore.put(self._store, name, data)
 
     def put_new(self, name: str, data: bytes) -> None:
-        """Write a file unless the name is taken, atomically; else raise AlreadyThere."""
+        """Write a file unless the name is taken, atomically; else raise AlreadyThere.
+
+        An object store may do what it answers with an error. The next try then finds the name taken
+        by the one before, so `data` has to differ from whatever others write under that name.
+        """
         with self._named(f"write {name}"):
             try:
                 obstore.put(self._store, name, data, mode="create")
             except AlreadyExistsError as error:
-                message = f"{name} is already there"
-                raise AlreadyThere(message) from error
+                if not self._holds(name, data):
+                    message = f"{name} is already there"
+                    raise AlreadyThere(message) from error
 
     def names(self, folder: str) -> list[str]:
         """Return the names directly below `folder`, files and folders alike, sorted."""
@@ -122,6 +127,16 @@ class Storage:
                     obstore.delete(self._store, paths)
             shutil.rmtree(self.cache(folder), ignore_errors=True)
 
+    @contextmanager
+    def whole(self, folder: str) -> Iterator[None]:
+        """Delete a new folder where writing it fails, so that a full disk does not stay full."""
+        try:
+            yield
+        except BaseException:
+            with suppress(StorageError):
+                self.delete(folder)
+            raise
+
     def uri(self, name: str) -> str:
         """Return the full address of `name`, as Lance takes it."""
         return f"{self.root}/{name}"
@@ -140,6 +155,11 @@ class Storage:
             return Path(self.root) / name
         digest = hashlib.blake2b(self.root.encode(), digest_size=6).hexdigest()
         return Path(platformdirs.user_cache_dir("shoal")) / digest / name
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        with suppress(FileNotFoundError):
+            return self.read(name) == data
+        return False
 
     def _open(self) -> ObjectStore:
         if not self.is_local:
