@@ -26,7 +26,13 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data.block import BlockAccessor
 from ray.data.datasource import Datasink
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from actors.embedder import Embedder, EmbedderConfig
 from actors.errors import ShoalError
@@ -247,6 +253,7 @@ def _actor(name: str) -> Any:  # noqa: ANN401 - an untyped Ray handle
 def _root_of(error: BaseException) -> BaseException:
     """Return the error of ours that Ray and Ray Data have wrapped, or the innermost one."""
     inner = getattr(error, "cause", None) or error.__cause__
-    if isinstance(error, ShoalError) or inner is None:
+    is_ours = isinstance(error, ShoalError) and not isinstance(error, RayTaskError)
+    if is_ours or inner is None:
         return error
     return _root_of(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import ray
+from ray.exceptions import RayTaskError
 
 from actors.index.merging import LARGEST_ROWS, merge_segments
 from actors.index.segment import Segment
@@ -25,13 +26,17 @@ def compacted(
     Merges run as tasks beside each other, a core each; buried rows are left out.
 
     Raises:
-        ray.exceptions.RayError: A merge failed; what it wrote is an orphan.
+        StorageError: The root refused a write.
+        ray.exceptions.RayError: The process of a merge died; what it wrote is an orphan.
     """
     calls = {
         number: [_compact.remote(root, collection, group) for group in _groups(refs)]
         for number, refs in shards.items()
     }
-    return {number: ray.get(made) for number, made in calls.items()}
+    try:
+        return {number: ray.get(made) for number, made in calls.items()}
+    except RayTaskError as error:
+        raise error.cause from None
 
 
 def _groups(refs: Sequence[SegmentRef]) -> Iterator[list[SegmentRef]]:

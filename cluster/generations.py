@@ -13,7 +13,13 @@ from ray.exceptions import WorkerCrashedError
 
 from actors.asking import unwrapped
 from actors.catalog import Catalog, Manifest
-from actors.errors import CorruptData, InvalidRequest, MemoryLimitExceeded, ShoalError
+from actors.errors import (
+    CorruptData,
+    InvalidRequest,
+    MemoryLimitExceeded,
+    ShoalError,
+    StorageError,
+)
 from actors.index.verify import Damage, verify_segment
 from actors.leases import RENEW_EVERY_S, Leases, new_holder
 from actors.memory import data_limit, give_back
@@ -144,7 +150,7 @@ class Generations:
         await asyncio.to_thread(self._catalog.retained, collection, generation)
         holder = new_holder("verify")
         held = (collection, holder, generation)
-        await asyncio.to_thread(self._leases.take, *held)
+        await self._take(*held)
         renewing = asyncio.create_task(self._renew(*held))
         try:
             # Once more: what was cleaned up before the lease was there is gone.
@@ -153,6 +159,18 @@ class Generations:
             renewing.cancel()
             with contextlib.suppress(ShoalError):  # then it ends by itself
                 await asyncio.to_thread(self._leases.release, collection, holder)
+
+    async def _take(self, collection: str, holder: str, generation: int) -> None:
+        """Take a lease; where none can be written, the newest generation is safe without it."""
+        try:
+            await asyncio.to_thread(self._leases.take, collection, holder, generation)
+        except StorageError as error:
+            newest = await asyncio.to_thread(self._catalog.get, collection)
+            if newest.generation != generation:
+                raise
+            _log.warning(
+                "generation %d of %s is read without lease: %s", generation, collection, error
+            )
 
     async def _renew(self, collection: str, holder: str, generation: int) -> None:
         while True:

@@ -84,10 +84,13 @@ class SegmentWriter:
         self.drafts = ""
         self._waiting: defaultdict[int, list[tuple[Any, Any]]] = defaultdict(list)
         self._rows: Counter[int] = Counter()
-        self._writes: list[tuple[int, Any]] = []
+        self._writes: list[tuple[int, asyncio.Future[SegmentRef]]] = []
 
     def add(self, shard: int, block: Any, vectors: Any, rows: int) -> None:  # noqa: ANN401 - Ray references
-        """Take a block and its vectors, as Ray references."""
+        """Take a block and its vectors, as Ray references; raise what an earlier write raised."""
+        for _, write in self._writes:
+            if write.done():
+                write.result()
         self._waiting[shard].append((block, vectors))
         self._rows[shard] += rows
         if self._rows[shard] >= SEGMENT_ROWS:
@@ -98,8 +101,8 @@ class SegmentWriter:
         for shard in list(self._waiting):
             self._write(shard)
         written: defaultdict[int, list[SegmentRef]] = defaultdict(list)
-        for shard, reference in self._writes:
-            written[shard].append(await unwrapped(reference))
+        for shard, write in self._writes:
+            written[shard].append(await write)
         return written
 
     def _write(self, shard: int, drafts: str = "") -> None:
@@ -108,7 +111,9 @@ class SegmentWriter:
         call = _write_blocks.remote(
             self._storage.root, self._collection, shard, drafts, *blocks, *vectors
         )
-        self._writes.append((shard, call))
+        write = asyncio.ensure_future(unwrapped(call))
+        write.add_done_callback(lambda over: over.cancelled() or over.exception())  # heard of
+        self._writes.append((shard, write))
 
 
 class IndexJob:

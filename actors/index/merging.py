@@ -74,25 +74,11 @@ def merge_segments(
 
     Raises:
         CorruptData: A source is not what was written.
-        StorageError: The root refused the write; what was written is an orphan.
+        StorageError: The root refused the write; what was written is gone again.
     """
-    living = [living_rows(storage, collection, ref) for ref in sources]
     segment = secrets.token_hex(8)
-    folder = segment_folder(collection, segment)
-    files = _copy_rows(storage, collection, sources, living, f"{folder}/rows.lance")
-    writer = FolderWriter(storage, folder)
-    write_texts(writer, _batches(storage, collection, segment, CHUNK_COLUMNS))
-    parts = [
-        read_postings(storage.folder(f"{segment_folder(collection, ref.id)}/lexical"))
-        for ref in sources
-    ]
-    postings = join(parts, living)
-    rows = sum(int(alive.sum()) for alive in living)
-    if not rows == len(postings.lengths) == files.num_rows:
-        names = ", ".join(ref.id for ref in sources)
-        message = f"segments {names} of {collection} hold other rows than their manifest says"
-        raise CorruptData(message)
-    return finish_segment(writer, segment, postings, files), living
+    with storage.whole(segment_folder(collection, segment)):
+        return _merged(storage, collection, sources, segment)
 
 
 def put_in_place(
@@ -172,6 +158,27 @@ def merge(root: str, wanted: Merge) -> Manifest | None:
         return None
     merged, living = merge_segments(storage, wanted.collection, sources)
     return put_in_place(storage, base, wanted.shard, sources, merged, living)
+
+
+def _merged(
+    storage: Storage, collection: str, sources: Sequence[SegmentRef], segment: str
+) -> tuple[SegmentRef, list[NDArray[np.bool_]]]:
+    living = [living_rows(storage, collection, ref) for ref in sources]
+    folder = segment_folder(collection, segment)
+    files = _copy_rows(storage, collection, sources, living, f"{folder}/rows.lance")
+    writer = FolderWriter(storage, folder)
+    write_texts(writer, _batches(storage, collection, segment, CHUNK_COLUMNS))
+    parts = [
+        read_postings(storage.folder(f"{segment_folder(collection, ref.id)}/lexical"))
+        for ref in sources
+    ]
+    postings = join(parts, living)
+    rows = sum(int(alive.sum()) for alive in living)
+    if not rows == len(postings.lengths) == files.num_rows:
+        names = ", ".join(ref.id for ref in sources)
+        message = f"segments {names} of {collection} hold other rows than their manifest says"
+        raise CorruptData(message)
+    return finish_segment(writer, segment, postings, files), living
 
 
 def _tier(segment: SegmentRef) -> int:

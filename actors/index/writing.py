@@ -141,15 +141,16 @@ def write_segment(
     """Write blocks and their vectors, float32 [rows, d] each, as a new segment.
 
     Raises:
-        StorageError: The root refused the write; what was written is an orphan.
+        StorageError: The root refused the write; what was written is gone again.
     """
     segment = secrets.token_hex(8)
     folder = segment_folder(collection, segment)
     table = pa.concat_tables([block.table for block in blocks]).select(_SCHEMA.names)
-    _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
-    writer = FolderWriter(storage, folder)
-    write_texts(writer, table.to_batches(max_chunksize=ROWS_AT_ONCE))
-    return finish_segment(writer, segment, merge([block.terms for block in blocks]), table)
+    with storage.whole(folder):
+        _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
+        writer = FolderWriter(storage, folder)
+        write_texts(writer, table.to_batches(max_chunksize=ROWS_AT_ONCE))
+        return finish_segment(writer, segment, merge([block.terms for block in blocks]), table)
 
 
 def finish_segment(

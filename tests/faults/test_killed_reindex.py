@@ -1,12 +1,12 @@
 """A batch job is killed at any point: searches see the old generation, then all of the new one."""
 
 import contextlib
-import threading
 from pathlib import Path
 
 import psutil
 import pytest
 from own_gateway import own_gateway
+from tides import FILES, Corpus, Searching, high_water, versions_of
 from waiting import runs, until
 
 from actors.catalog import Catalog
@@ -15,7 +15,6 @@ from cluster.client import ShoalClient
 from cluster.ingest.pipeline import stored_files
 
 PAUSING = Path(__file__).parent / "pausing"
-FILES = 60
 JOB_S = 180
 """For a job to be over: its processes start side by side, twice where it is killed."""
 BY_WORKERS = ("read", "embed", "write", "index")
@@ -26,50 +25,6 @@ CELLS = [
 ]
 AT_THE_END = ("index", "publish", "published")
 """Points at which all is embedded and recorded."""
-
-
-class Corpus:
-    """A folder whose every file says which version of it all it is of."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.version = 0
-        folder.mkdir()
-
-    def write_next(self):
-        self.version += 1
-        for number in range(FILES):
-            text = f"# Tide table {number}\n\nHigh water of version v{self.version} at {number}.\n"
-            (self.folder / f"tide_{number}.md").write_text(text)
-
-
-class Searching(threading.Thread):
-    """Searches on and on, and keeps what is not as it should be."""
-
-    def __init__(self, root):
-        super().__init__(daemon=True)
-        self._shoal = ShoalClient(root=root)
-        self._ending = threading.Event()
-        self.wrong = []
-        self.answers = 0
-
-    def run(self):
-        while not self._ending.is_set():
-            try:
-                self._look(high_water(self._shoal, 50))
-            except Exception as error:  # noqa: BLE001 - shown by the test
-                self.wrong.append(repr(error))
-
-    def _look(self, answer):
-        versions = {hit.text.split("version ")[1].split()[0] for hit in answer.hits}
-        if answer.coverage < 1 or len(answer.hits) < 50 or len(versions) != 1:
-            self.wrong.append((answer.coverage, len(answer.hits), versions))
-        self.answers += 1
-
-    def end(self):
-        self._ending.set()
-        self.join()
-        self._shoal.close()
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +54,6 @@ def corpus(gateway, tmp_path_factory):
     corpus.write_next()
     gateway.wait(gateway.reindex([corpus.folder]))
     return corpus
-
-
-def high_water(shoal, limit=10):
-    return shoal.search("high water of tide", collections=["tides"], limit=limit)
 
 
 def standing_at(pauses, point):
@@ -142,23 +93,21 @@ def ended(shoal, job):
 def test_it_goes_on_and_is_seen_at_once_and_whole(shoal, corpus, pauses, point, victim):
     before = versions_stored(shoal)
     corpus.write_next()
-    searching = Searching(shoal.settings.root)
-    searching.start()
-    (pauses / point).touch()
-    job = shoal.reindex(collection="tides")
-    standing = standing_at(pauses, point)
-    published = point == "published"
-    assert (versions_stored(shoal) == before) is not published
+    with Searching(shoal.settings.root) as searching:
+        (pauses / point).touch()
+        job = shoal.reindex(collection="tides")
+        standing = standing_at(pauses, point)
+        published = point == "published"
+        assert (versions_stored(shoal) == before) is not published
 
-    (the_job(shoal) if victim == "driver" else standing).kill()
-    done = ended(shoal, job)
-    let_go(pauses)
+        (the_job(shoal) if victim == "driver" else standing).kill()
+        done = ended(shoal, job)
+        let_go(pauses)
 
-    assert (done.state, done.error) == ("done", "")
-    after = versions_stored(shoal)
-    assert not set(after.values()) & set(before.values())
-    until(lambda: f"v{corpus.version} " in high_water(shoal).hits[0].text)
-    searching.end()
+        assert (done.state, done.error) == ("done", "")
+        after = versions_stored(shoal)
+        assert not set(after.values()) & set(before.values())
+        until(lambda: f"v{corpus.version} " in high_water(shoal).hits[0].text)
     assert searching.wrong == []
     assert searching.answers
     if victim == "driver" and point in AT_THE_END:
@@ -190,7 +139,7 @@ def test_on_a_machine_that_failed_the_same_command_goes_on(shoal, corpus, pauses
     published = point == "published"
     served = high_water(shoal, 50)
     seen = corpus.version if published else corpus.version - 1
-    assert {hit.text.split("version ")[1].split()[0] for hit in served.hits} == {f"v{seen}"}
+    assert versions_of(served) == {f"v{seen}"}
     assert (served.coverage, len(served.hits)) == (1.0, 50)
     assert (versions_stored(shoal) == before) is not published
 
