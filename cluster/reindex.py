@@ -7,6 +7,7 @@ runs one without a gateway, tells how far it is, and ends with it: exit code 0 w
 
 from __future__ import annotations
 
+import logging
 import secrets
 import signal
 import sys
@@ -23,7 +24,7 @@ from ray.exceptions import RayTaskError
 from actors.catalog import Catalog
 from actors.errors import Conflict, GatewayUnavailable, InvalidRequest, ShoalError
 from actors.messages import JobState, JobStatus
-from actors.process import NAMESPACE, end_actor, find_actor, find_or_make
+from actors.process import NAMESPACE, find_actor, find_or_make
 from actors.steward import StewardConfig
 from actors.storage import Storage
 from cluster.addresses import CLIENT, is_git
@@ -143,7 +144,7 @@ def _follow(job: JobStatus) -> JobStatus:
             time.sleep(_LOOK_EVERY_S)
             job = _asked(lambda steward: steward.job.remote(name))
     except (KeyboardInterrupt, SystemExit):
-        end_actor(f"job-{name}")
+        _asked(lambda steward: steward.cancel.remote(name))
         raise
     return job
 
@@ -156,7 +157,7 @@ def main(
     replicas: Annotated[int | None, typer.Option(help="Replicas of the job's own.")] = None,
 ) -> None:
     """Bring a whole collection up to date as a batch job of this cluster."""
-    ray.init(namespace=NAMESPACE, log_to_driver=False)
+    ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
     try:
         body = ReindexBody(
             paths=tuple(paths or ()),

@@ -1,78 +1,18 @@
 """The cluster's head dies and is away for 90 s: status tells the truth, and service comes back."""
 
 import asyncio
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import psutil
 import pytest
+from heads import Head
 from host import environment, pipes
-from waiting import runs, until
 
 from cluster import daemon
 from cluster.settings import Settings
 
 AWAY_S = 90
-RAY = Path(sys.executable).with_name("ray")
 ANSWER_S = 30
 """Hosts give up on a call after this."""
-
-
-class Head:
-    """A Ray head of the test's own, apart from any gateway."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self._port = 0
-        self._processes = []
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self._port}"
-
-    def start(self):
-        """Start it, at the same address every time."""
-        before = set(psutil.pids())
-        command = [RAY, "start", "--head", "--include-dashboard=false", "--disable-usage-stats"]
-        options = [f"--port={self._port or free_port()}", f"--temp-dir={self._folder}"]
-        limits = ["--object-store-memory=100000000", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
-        env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-        done = subprocess.run(
-            [*command, *options, *limits], capture_output=True, text=True, check=False, env=env
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        self._port = int(options[0].partition("=")[2])
-        self._processes = [
-            p for p in psutil.process_iter() if p.pid not in before and self._is_ours(p)
-        ]
-
-    def _is_ours(self, process):
-        try:
-            return str(self._folder) in " ".join(process.cmdline())
-        except psutil.Error:
-            return False
-
-    def kill(self):
-        """Kill the head's processes and all actors on it, at once."""
-        living = filter(runs, self._processes)
-        family = [p for parent in living for p in (parent, *parent.children(recursive=True))]
-        for process in family:
-            try:
-                process.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        until(lambda: not [p for p in family if runs(p)])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
