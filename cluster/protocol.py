@@ -35,7 +35,8 @@ GenerationNumber = Annotated[int, Field(ge=1)]
 class Message(BaseModel):
     """Base of all messages: unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: a client needs few of them.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Vector(Message):
