@@ -67,7 +67,8 @@ class Watching:
 
 @contextmanager
 def watching(root, folder, collection):
-    command = [Path(sys.executable).parent / "shoal", "watch", folder, "--json"]
+    heeding = ["env", "--default-signal=INT"]  # what was started in the background ignores Ctrl-C
+    command = [*heeding, Path(sys.executable).parent / "shoal", "watch", folder, "--json"]
     options = ["--collection", collection, "--root", root]
     watch = Watching(subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True))
     try:
