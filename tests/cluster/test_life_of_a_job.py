@@ -15,6 +15,8 @@ from actors.storage import Storage
 from cluster import daemon
 
 HOUR = 3600
+pytestmark = pytest.mark.timeout(600)
+"""Processes start time and again, which a busy machine takes minutes for."""
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from own_gateway import own_gateway
 from waiting import until
 
 JOB_S = 180
+pytestmark = pytest.mark.timeout(600)
+"""Processes start time and again, which a busy machine takes minutes for."""
 
 
 @pytest.fixture(scope="module")
