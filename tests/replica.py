@@ -14,7 +14,7 @@ from actors.engines.registry import describe
 from actors.process import MemoryConfig, find_or_make
 from waiting import until
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
 
 
 def replica(model, keep_alive_s=300.0, limit=1 << 30, threads=2):

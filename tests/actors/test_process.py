@@ -23,7 +23,7 @@ def config_of(keep_alive_s):
     return EmbedderConfig("e", "static:builtin", weights, keep_alive_s, 1, memory)
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
 config = config_of(300)
 first = find_or_make(Embedder, config)
 same = find_or_make(Embedder, config)

@@ -43,7 +43,7 @@ def merging():
     return [child for child in children if "ray::_merged" in " ".join(child.cmdline())]
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
 terms = (folder / "terms.npy").read_bytes()
 
 (folder / "terms.npy").write_bytes(b"damaged")

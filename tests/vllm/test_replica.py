@@ -13,7 +13,7 @@ from actors.process import MemoryConfig, find_or_make
 from waiting import until
 
 model, weights = sys.argv[1:]
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
 memory = MemoryConfig(2 << 30, 0.8, 0.95, "auto", 80 << 20)
 replica = find_or_make(Embedder, EmbedderConfig("e", model, weights, 10.0, 2, memory))
 
