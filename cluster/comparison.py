@@ -60,6 +60,7 @@ class Comparison:
         base: The generation that is built on.
         drafts: What tries at this work have written.
         found: Path → content hash of all files that were read.
+        removed: How many of the collection's files were there no more, once it is published.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Comparison:
         self.base = base
         self.drafts = drafts_of(storage, target, base)
         self.found: dict[str, str] = {}
+        self.removed = 0
         self._earlier = self.drafts.taken_up()
         self._stored = stored_files(storage, base)
 
@@ -96,10 +98,14 @@ class Comparison:
         self.found.update(unchanged)
 
     def blocks(
-        self, root: str, files: Iterable[FoundFile], max_file_bytes: int
+        self, root: str, files: Sequence[FoundFile], max_file_bytes: int
     ) -> Iterator[BlockOfFiles]:
         """Group files, below where they can be read, into blocks that tell which are known."""
-        known = {path: {file.content_hash} for path, file in self._stored.items()}
+        known: dict[str, set[str]] = {
+            file.path: {self._stored[file.path].content_hash}
+            for file in files
+            if file.path in self._stored
+        }
         for drafted in self._earlier:
             for path, content_hash, _ in self._files_of(drafted.segment):
                 known.setdefault(path, set()).add(content_hash)
@@ -110,11 +116,6 @@ class Comparison:
         """Take what became of a block's files."""
         self.found.update(summary.unchanged)
         self.found.update(summary.changed)
-
-    @property
-    def removed(self) -> int:
-        """How many of the collection's files are there no more."""
-        return sum(path not in self.found for path in self._gone())
 
     def usable(self, drafts: Iterable[Drafted] | None = None) -> dict[int, list[SegmentRef]]:
         """Return the segments of each shard among some drafts, what is stale in them buried.
@@ -156,6 +157,7 @@ class Comparison:
         """
         gone = self._gone()
         self._refuse_to_empty(gone, skipped)
+        self.removed = sum(path not in self.found for path in gone)
         changed = self._rebuilds or self._source != self.base.source
         if not gone and not any(written.values()) and not changed:
             return self.base
