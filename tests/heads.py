@@ -37,11 +37,13 @@ class Head:
         done = subprocess.run(
             [*command, *options, *limits], capture_output=True, text=True, check=False, env=env
         )
-        assert done.returncode == 0, done.stderr + done.stdout
         self._port = int(options[0].partition("=")[2])
         self._processes = [
             p for p in psutil.process_iter() if p.pid not in before and self._is_ours(p)
         ]
+        if done.returncode:
+            self.kill()  # what has started would be in the way of every other Ray
+        assert done.returncode == 0, done.stderr + done.stdout
 
     def _is_ours(self, process):
         try:
