@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Annotated, Any
 
 import ray
@@ -131,21 +132,27 @@ def _asked(call: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - whatever the me
         raise error.cause from None
 
 
-def _follow(job: JobStatus) -> JobStatus:
-    """Tell how far a job is, line by line, until it ends; end it where this process is ended."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _ends() -> SimpleQueue[int]:
+    """Return where signals that end this process are put from now on, for the job ends with it."""
+    ends: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: ends.put(got))
+    return ends
+
+
+def _follow(job: JobStatus, ends: SimpleQueue[int]) -> JobStatus:
+    """Tell how far a job is, line by line, until it ends; cancel it at a signal to end."""
     name, said = job.id, ""
-    try:
-        while job.state is JobState.RUNNING:
-            line = f"{job.phase}: {job.files_done} of {job.files_total} files, {job.chunks} chunks"
-            if line != said:
-                typer.echo(line)
-            said = line
-            time.sleep(_LOOK_EVERY_S)
-            job = _asked(lambda steward: steward.job.remote(name))
-    except (KeyboardInterrupt, SystemExit):
-        _asked(lambda steward: steward.cancel.remote(name))
-        raise
+    while job.state is JobState.RUNNING:
+        line = f"{job.phase}: {job.files_done} of {job.files_total} files, {job.chunks} chunks"
+        if line != said:
+            typer.echo(line)
+        said = line
+        with suppress(Empty):
+            number = ends.get(timeout=_LOOK_EVERY_S)
+            _asked(lambda steward: steward.cancel.remote(name))
+            raise typer.Exit(128 + number)
+        job = _asked(lambda steward: steward.job.remote(name))
     return job
 
 
@@ -158,6 +165,7 @@ def main(
 ) -> None:
     """Bring a whole collection up to date as a batch job of this cluster."""
     ray.init(namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    ends = _ends()  # after Ray has set its own handlers
     try:
         body = ReindexBody(
             paths=tuple(paths or ()),
@@ -166,7 +174,7 @@ def main(
             shards=shards,
             replicas=replicas,
         )
-        job = _follow(start(Settings(), body))
+        job = _follow(start(Settings(), body), ends)
     except ValidationError as error:
         raise typer.BadParameter(first_problem(error)) from error
     except ShoalError as error:
