@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -103,7 +104,7 @@ def run(stages: Stages, blocks: Sequence[BlockOfFiles]) -> None:
         fn_args=(stages.job, stages.reading),
         batch_size=None,
         batch_format="pyarrow",
-        num_cpus=1,
+        **{"num_cpus": 1, "concurrency": _readers(stages), **stages.reading},
     )
     dataset = dataset.map_batches(
         Embedding,
@@ -116,22 +117,43 @@ def run(stages: Stages, blocks: Sequence[BlockOfFiles]) -> None:
         scheduling_strategy="SPREAD",
     )
     try:
-        dataset.write_datasink(Segments(stages), ray_remote_args={"num_cpus": 1})
+        dataset.write_datasink(
+            Segments(stages), ray_remote_args={"num_cpus": 0}, concurrency=stages.replicas
+        )
     except (RayError, ShoalError, OSError) as error:
         raise _root_of(error) from None
 
 
+def _readers(stages: Stages) -> int | None:
+    """Return how many read at once where Ray does not know: it was told of no cores there."""
+    return None if stages.reading.get("num_cpus") != 0 else os.cpu_count()
+
+
 def read(rows: pa.Table, job: str, options: dict[str, Any]) -> pa.Table:
-    """Return the chunks of blocks of files as a table, and tell the job what became of them."""
+    """Return the chunks of blocks of files as a table, and tell the job what became of them.
+
+    Ray calls this again where its process died, be it of a file.
+    """
     tables: list[pa.Table] = []
     for row in rows.to_pylist():
-        summaries, cut = zip(*_cut(pickle.loads(row["block"]), options), strict=True)  # noqa: S301 - our own
+        block = pickle.loads(row["block"])  # noqa: S301 - our own
+        was_begun = ray.get(_actor(job).begins.remote(row["number"]))
+        summaries, cut = zip(
+            *(_apart(block, options) if was_begun else _cut(block, options)), strict=True
+        )
         tables += cut
         ray.get(_actor(job).read.remote(row["number"], _joined(summaries)))
     return pa.concat_tables(tables)
 
 
-def _cut(
+def _cut(block: BlockOfFiles, options: dict[str, Any]) -> Iterator[tuple[BlockSummary, pa.Table]]:
+    try:
+        yield cut_block(block)
+    except MemoryError:
+        yield from _apart(block, options)
+
+
+def _apart(
     block: BlockOfFiles, options: dict[str, Any], tries: int = _TRIES
 ) -> Iterator[tuple[BlockSummary, pa.Table]]:
     """Cut a block in a process of its own; where that dies, find the file that it dies of."""
@@ -140,9 +162,9 @@ def _cut(
     except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, MemoryError):
         if len(block.files) > 1:
             for half in halves(block):
-                yield from _cut(half, options)
+                yield from _apart(half, options)
         elif tries > 1:
-            yield from _cut(block, options, tries - 1)
+            yield from _apart(block, options, tries - 1)
         else:
             path = block.files[0].path
             _log.warning("parsing %s took too much memory; it is skipped", path)

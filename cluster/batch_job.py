@@ -118,6 +118,14 @@ class BatchJob:
         threading.Thread(target=self._work, daemon=True).start()
 
     @answers_always
+    def begins(self, number: int) -> bool:
+        """Note that a block is being read; tell whether one began that and did not get through."""
+        begun = self._report.so_far.begun
+        was_begun = number in begun
+        begun.add(number)
+        return was_begun
+
+    @answers_always
     def read(self, number: int, summary: BlockSummary) -> None:
         """Take what became of a block's files, once or again."""
         self._report.so_far.summaries[number] = summary

@@ -38,6 +38,7 @@ class SoFar:
 
     Attributes:
         found: The files.
+        begun: Numbers of the blocks that are being read, or were.
         summaries: Number of a block → what became of its files.
         embedded: Id of the first chunk of a block → files and chunks that are embedded.
     """
@@ -46,6 +47,7 @@ class SoFar:
         self._started_at = started_at
         self._pace = Pace()
         self.found = Found([], Counter())
+        self.begun: set[int] = set()
         self.summaries: dict[int, BlockSummary] = {}
         self.embedded: dict[int, tuple[int, int]] = {}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 import ray
 from ray.exceptions import RayTaskError
@@ -30,7 +33,7 @@ def compacted(
         ray.exceptions.RayError: The process of a merge died; what it wrote is an orphan.
     """
     calls = {
-        number: [_compact.remote(root, collection, group) for group in _groups(refs)]
+        number: [_compact.remote(root, collection, group) for group in groups(refs)]
         for number, refs in shards.items()
     }
     try:
@@ -39,19 +42,16 @@ def compacted(
         raise error.cause from None
 
 
-def _groups(refs: Sequence[SegmentRef]) -> Iterator[list[SegmentRef]]:
-    """Divide a shard's segments into such as one merged segment may hold."""
-    group: list[SegmentRef] = []
-    rows = 0
-    for ref in refs:
-        living = ref.rows - ref.removed_rows
-        if group and rows + living > LARGEST_ROWS:
-            yield group
-            group, rows = [], 0
-        group.append(ref)
-        rows += living
-    if group:
-        yield group
+def groups(refs: Sequence[SegmentRef]) -> list[list[SegmentRef]]:
+    """Divide a shard's segments, in order, into as few of like size as merged ones may be large.
+
+    The bound may be passed by a part of one segment.
+    """
+    ends = list(accumulate(ref.rows - ref.removed_rows for ref in refs))
+    most = max([1, *ends[-1:]])
+    share = most / math.ceil(most / LARGEST_ROWS)
+    numbered = zip((int((end - 1) // share) for end in ends), refs, strict=True)
+    return [[ref for _, ref in group] for _, group in groupby(numbered, key=itemgetter(0))]
 
 
 def _compacted(root: str, collection: str, refs: Sequence[SegmentRef]) -> SegmentRef:

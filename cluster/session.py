@@ -34,6 +34,10 @@ _CALLS_AT_ONCE = 4
 _READY_S = 120.0
 _HEAD_S = 3.0
 _PAUSE_S = 0.2
+_IDLE_MS = 10_000
+"""How long Ray keeps a process that has nothing to do. A stage of a job waits seconds for the next
+block, and a new process takes seconds of processor to import what its last one had imported:
+within Ray's own second, a quarter of a large job's time went there."""
 _TOO_SLOW = "timed out during startup"
 """What Ray says where its processes took over 30 s to start, which it cannot be told to bear."""
 
@@ -181,6 +185,7 @@ def _init(settings: Settings, budgets: Budgets) -> None:
         "object_store_memory": settings.object_store_bytes,
         "_memory": budgets.actors,
         "_temp_dir": str(folder),
+        "_system_config": {"idle_worker_killing_time_threshold_ms": _IDLE_MS},
     }
     try:
         ray.init(**own, **common)
