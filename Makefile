@@ -48,7 +48,8 @@ lock: $(VENV)/.uv
 		pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--overrides tests/vllm/overrides.txt --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-header --upgrade pyproject.toml tests/vllm/requirements.in \
+		--no-emit-find-links --no-header --upgrade --extra cluster pyproject.toml \
+		tests/vllm/requirements.in \
 		--output-file tests/vllm/requirements.lock
 
 $(VENV)/.uv:

@@ -18,24 +18,33 @@ UNLOCKED = {"RAY_AUTH_MODE": "disabled"}
 class Head:
     """A Ray head of the test's own, apart from any gateway."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, dashboard=False):
         self._folder = folder
+        self._dashboard = dashboard
         self._port = 0
+        self._dashboard_port = free_port()
         self._processes = []
 
     @property
     def address(self):
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def dashboard(self):
+        """Where jobs are submitted, if it was made with a dashboard."""
+        return f"http://127.0.0.1:{self._dashboard_port}"
+
     def start(self):
         """Start it, at the same address every time."""
         before = set(psutil.pids())
-        command = [RAY, "start", "--head", "--include-dashboard=false", "--disable-usage-stats"]
+        command = [RAY, "start", "--head", "--disable-usage-stats"]
+        dashboard = [f"--include-dashboard={self._dashboard}"]
+        dashboard += [f"--dashboard-port={self._dashboard_port}"]
         options = [f"--port={self._port or free_port()}", f"--temp-dir={self._folder}"]
         limits = ["--object-store-memory=100000000", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
         env = {**os.environ, **UNLOCKED}
         done = subprocess.run(
-            [*command, *options, *limits], capture_output=True, text=True, check=False, env=env
+            [*command, *dashboard, *options, *limits], capture_output=True, text=True, check=False, env=env
         )
         self._port = int(options[0].partition("=")[2])
         self._processes = [
