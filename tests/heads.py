@@ -44,7 +44,11 @@ class Head:
         limits = ["--object-store-memory=100000000", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
         env = {**os.environ, **UNLOCKED}
         done = subprocess.run(
-            [*command, *dashboard, *options, *limits], capture_output=True, text=True, check=False, env=env
+            [*command, *dashboard, *options, *limits],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=env,
         )
         self._port = int(options[0].partition("=")[2])
         self._processes = [
