@@ -51,6 +51,14 @@ async def unwrapped(call: Awaitable[Any]) -> Any:  # noqa: ANN401
         raise error.cause from None
 
 
+def outcome(calls: Any, timeout_s: float | None = None) -> Any:  # noqa: ANN401
+    """Like `unwrapped`, for those who block: of one remote call, or of several in a list."""
+    try:
+        return ray.get(calls, timeout=timeout_s)
+    except RayTaskError as error:
+        raise error.cause from None
+
+
 async def result_of(call: Awaitable[Any], timeout_s: float) -> Any:  # noqa: ANN401
     """Like `unwrapped`, with a bound.
 

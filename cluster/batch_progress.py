@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
-from actors.asking import tell_at_once
+from actors.asking import outcome, tell_at_once
 from actors.errors import GatewayUnavailable
 from actors.messages import FileError, JobState, JobStatus
 from actors.pace import Pace
@@ -156,9 +156,7 @@ def ask_steward(name: str, call: Callable[[Any], Any], within_s: float) -> Any: 
     while True:
         try:
             steward = ray.get_actor(name, namespace=NAMESPACE)
-            return ray.get(call(steward), timeout=max(give_up - time.monotonic(), 0))
-        except RayTaskError as error:
-            raise error.cause from None
+            return outcome(call(steward), max(give_up - time.monotonic(), 0))
         except (RayError, ValueError) as error:
             if time.monotonic() > give_up:
                 message = f"the steward did not answer within {within_s:.0f} s"

@@ -8,8 +8,8 @@ from itertools import accumulate, groupby
 from operator import itemgetter
 
 import ray
-from ray.exceptions import RayTaskError
 
+from actors.asking import outcome
 from actors.index.merging import LARGEST_ROWS, merge_segments
 from actors.index.segment import Segment
 from actors.memory import data_limit, give_back
@@ -36,10 +36,7 @@ def compacted(
         number: [_compact.remote(root, collection, group) for group in groups(refs)]
         for number, refs in shards.items()
     }
-    try:
-        return {number: ray.get(made) for number, made in calls.items()}
-    except RayTaskError as error:
-        raise error.cause from None
+    return {number: outcome(made) for number, made in calls.items()}
 
 
 def groups(refs: Sequence[SegmentRef]) -> list[list[SegmentRef]]:

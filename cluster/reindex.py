@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import ray
 import typer
 from pydantic import ValidationError
-from ray.exceptions import RayTaskError
 
+from actors.asking import outcome
 from actors.catalog import Catalog
 from actors.errors import Conflict, GatewayUnavailable, InvalidRequest, ShoalError
 from actors.messages import JobState, JobStatus
@@ -124,12 +124,11 @@ def _refuse_a_second(collection: str) -> None:
 
 def _asked(call: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - whatever the method returns
     try:
-        return ray.get(call(ray.get_actor(STEWARD, namespace=NAMESPACE)), timeout=_ASK_S)
+        steward = ray.get_actor(STEWARD, namespace=NAMESPACE)
     except ValueError as error:
         message = "no steward runs on this cluster; start its gateway once, with `shoal serve`"
         raise GatewayUnavailable(message) from error
-    except RayTaskError as error:
-        raise error.cause from None
+    return outcome(call(steward), _ASK_S)
 
 
 def _ends() -> SimpleQueue[int]:
