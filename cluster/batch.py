@@ -41,7 +41,7 @@ from actors.index.paged import matrix
 from actors.index.writing import ChunkBlock, texts_of
 from actors.memory import give_back
 from actors.messages import FileError
-from actors.priority import step_back
+from actors.priority import stand_aside
 from actors.process import NAMESPACE
 from actors.routing.place import shard_of
 from cluster.embedding import patiently
@@ -134,6 +134,7 @@ def read(rows: pa.Table, job: str, options: dict[str, Any]) -> pa.Table:
 
     Ray calls this again where its process died, be it of a file.
     """
+    stand_aside()
     tables: list[pa.Table] = []
     for row in rows.to_pylist():
         block = pickle.loads(row["block"])  # noqa: S301 - our own
@@ -198,7 +199,7 @@ class Embedding:
     """
 
     def __init__(self, config: EmbedderConfig, job: str) -> None:
-        step_back()
+        stand_aside()
         own = ray.get_runtime_context().get_actor_id()
         self._embedder = Embedder(replace(config, name=f"{config.name}-{own[:8]}"))
         self._job = _actor(job)
@@ -241,7 +242,7 @@ class Segments(Datasink[None]):  # type: ignore[misc] # Ray Data has no types
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> None:  # noqa: ANN401, ARG002 - Ray's
         """Write one segment for each shard that the blocks hold chunks of."""
-        step_back()
+        stand_aside()
         stages = self._stages
         by_shard: defaultdict[int, list[pa.Table]] = defaultdict(list)
         for block in blocks:

@@ -14,7 +14,7 @@ from actors.index.merging import LARGEST_ROWS, merge_segments
 from actors.index.segment import Segment
 from actors.memory import data_limit, give_back
 from actors.messages import SegmentRef
-from actors.priority import step_back
+from actors.priority import stand_aside
 from actors.storage import Storage
 
 _HEADROOM_BYTES = 1 << 30
@@ -52,7 +52,7 @@ def groups(refs: Sequence[SegmentRef]) -> list[list[SegmentRef]]:
 
 
 def _compacted(root: str, collection: str, refs: Sequence[SegmentRef]) -> SegmentRef:
-    step_back()
+    stand_aside()
     storage = Storage(root)
     try:
         if len(refs) == 1 and not refs[0].tombstones:
