@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from actors.engines.base import Fingerprint
+from actors.engines.base import Fingerprint, Kind
 from actors.index.fusion import Mode
 from actors.index.lexical import WeightedTerms
 from actors.index.ranking import Ranking
@@ -72,10 +72,12 @@ class Filter(Message):
         paths: Globs with the rules of `.gitignore` lines: `*.py` matches at any depth, `src/`
             everything below a folder; a chunk passes if any of them matches.
         languages: Lower-case language names.
+        excluded: Globs as `paths`; a chunk passes if none of them matches.
     """
 
     paths: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,12 @@ class ShardAnswer(Message):
     records: dict[int, bytes] = field(default_factory=dict)
     search_ms: float = 0.0
 
+    def without(self, ids: tuple[int, ...]) -> ShardAnswer:
+        """Return the same without some chunks."""
+        if not ids:
+            return self
+        return replace(self, dense=self.dense.without(ids), lexical=self.lexical.without(ids))
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest(Message):
@@ -170,6 +178,11 @@ class SearchRequest(Message):
         caller: Who asks, as far as is known: callers take turns where many wait.
         origin: Names the request in the logs and traces of every process that it passes.
         typos: Words that no chunk holds stand for those one typing mistake away.
+        offset: How many of the best hits are passed over.
+        without: Chunks that are no hits.
+        kind: "query", or "document" where `query` is a text like those that are searched.
+        space: Fingerprint of the one space in which `vector` lies; "" where it lies in all that
+            are searched.
     """
 
     query: str
@@ -184,6 +197,15 @@ class SearchRequest(Message):
     caller: str = ""
     origin: Origin = NOBODY
     typos: bool = False
+    offset: int = 0
+    without: tuple[int, ...] = ()
+    kind: Kind = "query"
+    space: str = ""
+
+    @property
+    def wanted(self) -> int:
+        """How many of the best are looked at; one beyond those that are shown: is there more?"""
+        return self.offset + self.limit + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +252,13 @@ class SearchAnswer(Message):
         hits: Best first.
         collections: Coverage of each collection.
         timings_ms: Stage → milliseconds.
+        more: Whether there are further hits.
     """
 
     hits: tuple[Hit, ...]
     collections: tuple[Coverage, ...]
     timings_ms: dict[str, float]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,15 +89,24 @@ class Replicas:
         """How many requests wait for a batch."""
         return self._queues.waiting
 
-    async def query_vector(
-        self, model: str, fingerprint: str, query: str, give_up_at: float
+    async def vector(
+        self, model: str, fingerprint: str, text: str, kind: Kind, give_up_at: float
     ) -> Vectors:
-        """Return a query's unit vector, float32 [d]; one that was asked for lately is at hand.
+        """Return a text's unit vector, float32 [d]; a query that was asked for lately is at hand.
 
         Raises:
             ShoalError: As from `embed`.
             TimeoutError: Time is up.
         """
+        if kind == "query":
+            return await self._query_vector(model, fingerprint, text, give_up_at)
+        found = await self.embed(model, fingerprint, (text,), kind, give_up_at)
+        vector: Vectors = found[0]
+        return vector
+
+    async def _query_vector(
+        self, model: str, fingerprint: str, query: str, give_up_at: float
+    ) -> Vectors:
         known = self._remembered.get(fingerprint, query)
         if known is not None:
             self._counts.cached_vectors += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,11 @@ from numpy.typing import NDArray
 from actors import spans
 from actors.asking import tell_at_once
 from actors.engines.base import Kind
-from actors.errors import (
-    DeadlineExceeded,
-    IncompleteCoverage,
-    ModelLoadError,
-    ModelMismatch,
-    ShoalError,
-)
-from actors.index.dense import normalised
+from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.fusion import Mode
 from actors.leases import Keeper, Leases
+from actors.lookup import Lookups
+from actors.lookup_messages import Lookup, PassageAnswer, PassageQuery, SymbolAnswer, SymbolQuery
 from actors.memory import Pressure
 from actors.messages import (
     ActorStatus,
@@ -37,16 +32,14 @@ from actors.messages import (
 from actors.origin import NOBODY, Origin, current
 from actors.planning import Planner, shard_queries, weighed_terms
 from actors.process import MemoryConfig, answers_always, guard_memory, status_of
+from actors.query_vectors import QueryVectors, not_embedded
 from actors.replicas import Replicas
 from actors.routing.admission import Admission
-from actors.routing.corpus import Corpora, Plan
+from actors.routing.corpus import Corpora
 from actors.routing.counts import Counts
 from actors.routing.gather import best_of, depth_for
-from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts
+from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts, incomplete
 from actors.storage import Storage
-
-_KEPT_SHARE = 0.25
-"""Of a search's time, kept from models for hosts where several models are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +74,10 @@ class Router:
         self._counts = Counts()
         self._admission = Admission()
         self._replicas = Replicas(config.steward, self._counts)
+        self._vectors = QueryVectors(self._replicas)
         self._scatter = Scatter(config.topology, self._counts)
         self._planner = Planner(self._corpora)
+        self._lookups = Lookups(self._planner, self._scatter)
         self._memory.on_pressure(self._relieve)
         tell_at_once(config.steward, lambda it: it.router_started.remote(config.name))
 
@@ -113,22 +108,82 @@ class Router:
         """Answer searches that came together, each as `search` does, or with what it raises."""
         return tuple(await asyncio.gather(*map(self.search, requests), return_exceptions=True))
 
+    async def read(self, lookup: Lookup, query: PassageQuery) -> PassageAnswer:
+        """Return stored lines.
+
+        Raises:
+            NotFound: No collection holds the chunk, the file or such lines of it.
+            InvalidRequest: Several collections hold the file.
+            IncompleteCoverage: It was not found, and a shard that may hold it did not answer.
+            Overloaded: Too much waits already.
+            DeadlineExceeded: Its turn did not come in time.
+        """
+        watch = Watch(lookup.deadline_s, self._counts)
+        with spans.span("router.read", lookup.origin):
+            async with self._turn(lookup.caller, len(query.path), watch):
+                return await self._lookups.passage(lookup, query, watch)
+
+    async def similar(
+        self, lookup: Lookup, query: PassageQuery, request: SearchRequest
+    ) -> SearchAnswer:
+        """Return the chunks that are nearest to a stored one, without those that share its lines.
+
+        Args:
+            lookup: Where to look the chunk up.
+            query: The chunk.
+            request: The search, by meaning; its text and vector become those of the chunk.
+
+        Raises:
+            ShoalError: As from `read` and from `search`.
+        """
+        watch = Watch(lookup.deadline_s, self._counts)
+        with spans.span("router.similar", lookup.origin):
+            async with self._turn(lookup.caller, len(query.path), watch):
+                like = await self._lookups.passage(lookup, query, watch)
+                passage = like.passage
+                own = replace(
+                    request,
+                    query=passage.chunk.text,
+                    vector=passage.vector,
+                    space=like.space,
+                    without=passage.overlapping,
+                )
+                return await self._searched(own, watch)
+
+    async def symbols(self, lookup: Lookup, query: SymbolQuery) -> SymbolAnswer:
+        """Return definitions by name; a shard that does not answer is told.
+
+        Raises:
+            NotFound: A named collection does not exist.
+            Overloaded: Too much waits already.
+            DeadlineExceeded: Its turn did not come in time.
+        """
+        watch = Watch(lookup.deadline_s, self._counts)
+        with spans.span("router.symbols", lookup.origin):
+            async with self._turn(lookup.caller, len(query.name), watch):
+                return await self._lookups.symbols(lookup, query, watch)
+
     async def _searched(self, request: SearchRequest, watch: Watch) -> SearchAnswer:
         with watch.stage("plan"):
             plan = await self._planner.plan(request)
             terms = await weighed_terms(request, plan)
         with watch.stage("embed"):
-            vectors = await self._vectors(plan, request, watch)
+            vectors = await self._vectors.of(plan, request, watch)
         plan = plan.without({s: v for s, v in vectors.items() if isinstance(v, ShoalError)})
-        depth = depth_for(request.limit, request.mode is Mode.HYBRID or len(plan.spaces) > 1)
+        fused = request.mode is Mode.HYBRID or len(plan.spaces) > 1
+        depth = depth_for(request.wanted, fused) + len(request.without)
+        # Nobody knows which texts a later page shows before all shards have answered.
+        texts = 0 if request.offset else request.limit + min(len(request.without), request.limit)
         with watch.stage("shards"):
             query = ShardQuery(
-                None, terms, request.filter, depth, request.limit, request.context, current()
+                None, terms, request.filter, depth, texts, request.context, current()
             )
             asked = await self._scatter.ask(shard_queries(plan, query, vectors), watch)
         with watch.stage("merge"):
-            hits, asked = await self._hits(request, asked, watch)
-        return self._answer(request, hits, (*plan.left_out, *coverage_of(asked)), asked, watch)
+            hits, more, asked = await self._hits(request, asked, watch)
+        coverage = (*plan.left_out, *coverage_of(asked))
+        self._check_coverage(coverage, request.require_full_coverage)
+        return SearchAnswer(hits, coverage, watch.timings_ms(asked), more)
 
     async def embed(
         self,
@@ -155,7 +210,7 @@ class Router:
                         model, "", tuple(texts), kind, watch.give_up_at
                     )
                 except TimeoutError as error:
-                    raise _not_embedded(deadline_s) from error
+                    raise not_embedded(deadline_s) from error
 
     async def refresh(self) -> frozenset[str]:
         """See what was published; return the segments that searches use now."""
@@ -219,68 +274,21 @@ class Router:
                     raise _not_in_time() from error
             yield
 
-    def _answer(
-        self,
-        request: SearchRequest,
-        hits: tuple[Hit, ...],
-        coverage: tuple[Coverage, ...],
-        asked: Sequence[Asked],
-        watch: Watch,
-    ) -> SearchAnswer:
+    def _check_coverage(self, coverage: Sequence[Coverage], is_required: bool) -> None:
         if all(part.coverage == 1 for part in coverage):
             self._counts.complete_answers += 1
-        elif request.require_full_coverage:
-            raise _incomplete(coverage)
+        elif is_required:
+            raise incomplete(coverage)
         else:
             self._counts.partial_answers += 1
-        return SearchAnswer(hits, coverage, watch.timings_ms(asked))
-
-    async def _vectors(
-        self, plan: Plan, request: SearchRequest, watch: Watch
-    ) -> dict[str, NDArray[np.float32] | ShoalError]:
-        """Return the query's vector in each space that is searched, or why there is none.
-
-        Raises:
-            ShoalError: There is none in any, or none for a collection that was asked for by name.
-        """
-        if request.mode is Mode.LEXICAL:
-            return {}
-        if request.vector is not None:
-            unit: NDArray[np.float32] = normalised(request.vector[None])[0]
-            return dict.fromkeys(plan.spaces, unit)
-        spaces = plan.spaces
-        # One model that loads for long must leave time for what is searched with the others.
-        give_up_at = watch.give_up_at - _KEPT_SHARE * request.deadline_s * (len(spaces) > 1)
-        found = await asyncio.gather(
-            *(self._vector(space, names, request, give_up_at) for space, names in spaces.items())
-        )
-        errors = [answer for answer in found if isinstance(answer, ShoalError)]
-        if errors and (request.collections or len(errors) == len(found)):
-            raise errors[0]
-        return dict(zip(spaces, found, strict=True))
-
-    async def _vector(
-        self, space: str, names: Sequence[str], request: SearchRequest, give_up_at: float
-    ) -> NDArray[np.float32] | ShoalError:
-        """Return the query's vector in a space, by the first model that still makes it."""
-        failure: ShoalError = ModelMismatch("")
-        for name in names:
-            try:
-                return await self._replicas.query_vector(name, space, request.query, give_up_at)
-            except TimeoutError:
-                return _not_embedded(request.deadline_s)
-            except (ModelMismatch, ModelLoadError) as error:
-                failure = error
-            except ShoalError as error:
-                return error
-        return failure
 
     async def _hits(
         self, request: SearchRequest, asked: Sequence[Asked], watch: Watch
-    ) -> tuple[tuple[Hit, ...], list[Asked]]:
-        """Return the hits, and the shards with those that failed to give their text."""
-        answered = [(a, a.answer) for a in asked if a.answer]
-        best = best_of(request.mode, [(a.space, answer) for a, answer in answered], request.limit)
+    ) -> tuple[tuple[Hit, ...], bool, list[Asked]]:
+        """Return the hits, whether there are more, and the shards, failed ones as such."""
+        answered = [(a, a.answer.without(request.without)) for a in asked if a.answer]
+        found = best_of(request.mode, [(a.space, answer) for a, answer in answered], request.wanted)
+        best = found.between(request.offset, request.offset + request.limit)
         known = {
             i: (a.shard.collection, record)
             for a, answer in answered
@@ -295,29 +303,14 @@ class Router:
             for i, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True)
             if i in known
         )
-        return hits, [failed.get(a.shard, a) for a in asked]
+        more = len(found.ids) == request.wanted
+        return hits, more, [failed.get(a.shard, a) for a in asked]
 
 
 def _size_of(request: SearchRequest) -> int:
     return len(request.query) + (0 if request.vector is None else request.vector.nbytes)
 
 
-def _incomplete(coverage: Sequence[Coverage]) -> IncompleteCoverage:
-    missing = "; ".join(
-        f"{part.name}: {part.problem or 'not searched'}" for part in coverage if part.coverage < 1
-    )
-    message = f"full coverage is required, and not all was searched ({missing}); try again"
-    return IncompleteCoverage(message, retry_after_s=1.0)
-
-
 def _not_in_time() -> DeadlineExceeded:
     message = "the time of this request was up before its turn came; give it more, or come later"
-    return DeadlineExceeded(message, retry_after_s=1.0)
-
-
-def _not_embedded(deadline_s: float) -> DeadlineExceeded:
-    message = (
-        f"the query was not embedded within {deadline_s:g} s; try again, or search with mode "
-        "lexical, which needs no model"
-    )
     return DeadlineExceeded(message, retry_after_s=1.0)

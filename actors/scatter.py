@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors import spans
-from actors.errors import ShoalError, StorageError
+from actors.errors import IncompleteCoverage, ShoalError, StorageError
 from actors.index.ranking import Ranking
 from actors.messages import Coverage, ShardAnswer, ShardQuery, ShardRef, Topology
 from actors.origin import joined, working_for
@@ -161,17 +162,36 @@ class Scatter:
     ) -> dict[int, bytes]:
         """Return records of a shard's chunks."""
         self._counts.second_hops += 1
+        found: dict[int, bytes] = await self._one(
+            asked, lambda host, shard: host.records.remote(shard, ids, context), watch
+        )
+        return found
+
+    async def each(
+        self, shards: Sequence[Asked], call: Callable[[Any, ShardRef], Awaitable[Any]], watch: Watch
+    ) -> list[Any]:
+        """Return what a call to a host of each shard comes to, or the error that befell it.
+
+        Args:
+            shards: Whom to ask.
+            call: Makes the remote call, for a host and a shard that it serves.
+            watch: Knows how much time is left.
+        """
+        asking = [self._one(asked, call, watch) for asked in shards]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _one(
+        self, asked: Asked, call: Callable[[Any, ShardRef], Awaitable[Any]], watch: Watch
+    ) -> Any:  # noqa: ANN401 - whatever the remote method returns
         first, beyond = self._hosts(asked)
-        shard = asked.shard
-        found: dict[int, bytes] = await self._peers.ask(
+        return await self._peers.ask(
             [*first, *beyond],
-            lambda host: host.records.remote(shard, ids, context),
+            lambda host: call(host, asked.shard),
             watch.left_s,
             weight=1,
             pace=self._text_pace,
             others=first[1:],
         )
-        return found
 
     def _queue(self, asked: Asked) -> Coalescer[ShardQuery, ShardAnswer]:
         send = partial(self._send, asked)
@@ -244,7 +264,7 @@ async def fetch_texts(
 def coverage_of(asked: Sequence[Asked]) -> tuple[Coverage, ...]:
     """Return how much of each collection was searched, and what was not."""
     shards = Counter((a.shard.collection, a.shard.generation) for a in asked)
-    answered = Counter((a.shard.collection, a.shard.generation) for a in asked if a.answer)
+    answered = Counter((a.shard.collection, a.shard.generation) for a in asked if not a.problem)
     return tuple(
         Coverage(
             name,
@@ -255,3 +275,12 @@ def coverage_of(asked: Sequence[Asked]) -> tuple[Coverage, ...]:
         )
         for (name, generation), count in shards.items()
     )
+
+
+def incomplete(coverage: Sequence[Coverage]) -> IncompleteCoverage:
+    """Return the error of an answer that had to be of all shards and is not; it names them."""
+    missing = "; ".join(
+        f"{part.name}: {part.problem or 'not searched'}" for part in coverage if part.coverage < 1
+    )
+    message = f"full coverage is required, and not all was searched ({missing}); try again"
+    return IncompleteCoverage(message, retry_after_s=1.0)

@@ -14,6 +14,7 @@ from actors import spans
 from actors.errors import ShoalError
 from actors.index.paged import BUILD_BYTES, build_index
 from actors.index.shards import Shards
+from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import Pressure, node_memory
 from actors.messages import ActorStatus, ShardAnswer, ShardQuery, ShardRef
 from actors.priority import step_back
@@ -70,6 +71,31 @@ class ShardHost:
         what = f"read {len(ids)} chunks of {shard.collection}"
         with self._memory.track(what, logging.DEBUG):
             return self._shards.records(shard, ids, context)
+
+    def passage(self, shard: ShardRef, query: PassageQuery) -> Passage | None:
+        """Return stored lines, or None where the shard has neither the chunk nor the file.
+
+        Raises:
+            NotFound: The file is here, and has no such lines.
+            LimitExceeded: That is more text than is read at once.
+        """
+        what = f"read from shard {shard.shard} of {shard.collection}"
+        with spans.span("host.passage", query.origin, shard=shard.shard):
+            self._memory.admit(what)
+            with self._memory.track(what, logging.DEBUG):
+                return self._shards.passage(shard, query)
+
+    def definitions(self, shard: ShardRef, query: SymbolQuery) -> Definitions:
+        """Return what the shard defines under a name.
+
+        Raises:
+            CorruptData: A segment of the shard is damaged.
+        """
+        what = f"look a name up in shard {shard.shard} of {shard.collection}"
+        with spans.span("host.definitions", query.origin, shard=shard.shard):
+            self._memory.admit(what)
+            with self._memory.track(what, logging.DEBUG):
+                return self._shards.definitions(shard, query)
 
     def warm(self, shards: tuple[ShardRef, ...]) -> None:
         """Open what the shards need, before a search asks for it; what cannot be is left to it."""

@@ -27,7 +27,7 @@ from actors.engines.base import EXTERNAL, Fingerprint
 from actors.index.checksums import FolderWriter
 from actors.index.lexical import LexicalIndex, TermStatistics, files_of
 from actors.index.postings import count_terms, merge
-from actors.index.segment import NO_TOMBSTONES
+from actors.index.stored import NO_TOMBSTONES
 from actors.index.tokens import terms
 from actors.messages import SegmentRef
 from actors.routing.corpus import Generation, weigh_query

@@ -26,7 +26,8 @@ from pydantic import SecretStr, ValidationError
 
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
-from cluster.operations import Call, Operations, T
+from cluster.operation import Call, T
+from cluster.operations import Operations
 from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
 

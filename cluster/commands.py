@@ -16,7 +16,13 @@ from typer.exceptions import TyperException
 
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
-from cluster import collection_commands, job_commands, model_commands, watch_command
+from cluster import (
+    collection_commands,
+    job_commands,
+    model_commands,
+    search_commands,
+    watch_command,
+)
 from cluster.addresses import is_uri
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
@@ -26,8 +32,6 @@ if TYPE_CHECKING:
     from cluster.protocol import Job
 
 FAILED, MISUSE, INTERRUPTED = 1, 2, 130
-_MAX_LIMIT = 1000
-_MAX_CONTEXT = 200
 
 app = typer.Typer(
     help="Search code and documents by meaning and by word.",
@@ -40,6 +44,8 @@ app.add_typer(model_commands.app, name="models")
 app.add_typer(collection_commands.app, name="collections")
 app.command()(job_commands.jobs)
 app.command()(watch_command.watch)
+for _command in search_commands.COMMANDS:
+    app.command()(_command)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
 Count = int | None
 
@@ -106,54 +112,6 @@ def reindex(
             replicas=replicas,
         )
         _wait(shoal, job, as_json)
-
-
-@app.command()
-@with_settings
-def search(
-    settings: Settings,
-    query: Annotated[str, typer.Argument(help="A question, an identifier, a piece of code.")],
-    collection: Annotated[
-        list[str] | None, typer.Option(help="Search this one; may be repeated.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MAX_LIMIT, help="How many hits.")] = 10,
-    mode: Annotated[str, typer.Option(help="hybrid, semantic or lexical.")] = "hybrid",
-    path: Annotated[
-        list[str] | None, typer.Option(help="Glob that a hit's path matches; may be repeated.")
-    ] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="Language of hits; may be repeated.")
-    ] = None,
-    context: Annotated[
-        int, typer.Option(min=0, max=_MAX_CONTEXT, help="Lines around each hit.")
-    ] = 0,
-    typos: Annotated[
-        bool, typer.Option("--typos", help="Let unknown words stand for similar ones.")
-    ] = False,
-    require_full_coverage: Annotated[
-        bool, typer.Option("--require-full-coverage", help="Fail where a shard does not answer.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Search collections; without --collection, all of them."""
-    from cluster import console  # noqa: PLC0415
-
-    with client(settings) as shoal, console.model_loads(lambda: client(settings)):
-        answer = shoal.search(
-            query,
-            collections=collection or (),
-            mode=mode,  # type: ignore[arg-type]
-            limit=limit,
-            paths=path or (),
-            languages=[name.lower() for name in language or ()],
-            context=context,
-            typos=typos,
-            require_full_coverage=require_full_coverage,
-        )
-    if as_json:
-        print_json(answer.model_dump(mode="json"))
-    else:
-        console.show_answer(answer, limit_lines=not context)
 
 
 @app.command()

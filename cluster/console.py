@@ -26,9 +26,11 @@ from rich.text import Text
 from actors.errors import ShoalError
 from cluster.freshness import in_words
 from cluster.job_overview import job_lines, jobs_table, pace, set_aside
+from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
 from cluster.overview import heading, show_actors
 from cluster.protocol import (
     Collection,
+    CollectionCoverage,
     Generation,
     Job,
     LoadedModel,
@@ -197,7 +199,32 @@ def show_answer(answer: SearchReply, limit_lines: bool) -> None:
         _show_hit(hit, several, limit_lines)
     if not answer.hits:
         err.print("nothing found")
-    for part in answer.collections:
+    _show_coverage(answer.collections)
+
+
+def show_symbols(found: SymbolsReply) -> None:
+    """Print definitions, and what an answer lacks."""
+    several = len(found.collections) > 1
+    for each in found.symbols:
+        place = _place(each, several)
+        place.append(f"  {each.kind}", "dim")
+        out.print(place)
+        out.print(Text(f"    {one_line(each.signature)}"))
+    if not found.symbols:
+        err.print("nothing found")
+    if found.more:
+        err.print("there may be more; --limit, --kind, or a longer name as in Class.name")
+    _show_coverage(found.collections)
+
+
+def show_passage(passage: Passage) -> None:
+    """Print stored lines, and on stderr what they are."""
+    err.print(_place(passage, several=True))
+    out.print(Text(visible(passage.text)))
+
+
+def _show_coverage(collections: tuple[CollectionCoverage, ...]) -> None:
+    for part in collections:
         if part.problem:
             err.print(f"{part.name}: {part.coverage:.0%} searched: {part.problem}", markup=False)
         if part.behind_s is not None:
@@ -267,11 +294,7 @@ def show_status(status: Status) -> None:
 
 
 def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:
-    place = Text()
-    if several:
-        place.append(f"{hit.collection}: ", "dim")
-    place.append(f"{one_line(hit.path)}:{hit.start_line}-{hit.end_line}", "bold cyan")
-    place.append(f"  {one_line(hit.symbol)}" if hit.symbol else "", "green")
+    place = _place(hit, several)
     place.append(f"  {hit.score:.4f}", "dim")
     out.print(place)
     lines = visible(hit.text).split("\n")
@@ -281,3 +304,13 @@ def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:
     if len(shown) < len(lines):
         out.print(Text(f"    … {len(lines) - len(shown)} more lines", "dim"))
     out.print()
+
+
+def _place(found: SearchHit | Symbol | Passage, several: bool) -> Text:
+    """Return where something stands, as editors open it, and its symbol."""
+    place = Text()
+    if several:
+        place.append(f"{found.collection}: ", "dim")
+    place.append(f"{one_line(found.path)}:{found.start_line}-{found.end_line}", "bold cyan")
+    place.append(f"  {one_line(found.symbol)}" if found.symbol else "", "green")
+    return place

@@ -5,15 +5,16 @@ The sync and the async client share these; they differ in how they send a call.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Literal
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from actors.errors import InvalidRequest
+from cluster.lookup_operations import LookupOperations
+from cluster.operation import Call, Operation
 from cluster.protocol import (
     DEFAULT_LIMIT,
     Collection,
@@ -24,7 +25,6 @@ from cluster.protocol import (
     IngestChunk,
     IngestReply,
     Job,
-    Message,
     Mode,
     Model,
     ReindexBody,
@@ -40,74 +40,10 @@ from cluster.protocol import (
     WatchBody,
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One HTTP call: how to make it and what comes back; a patient one may take long.
-
-    Where making its lines reads files, an event loop does not wait for that.
-    """
-
-    method: str
-    path: str
-    reply: TypeAdapter[T]
-    body: Message | None = None
-    lines: Iterable[bytes] | None = None
-    query: tuple[tuple[str, str], ...] = ()
-    patient: bool = False
-    reads_files: bool = False
-
-
 _SEARCH_REPLY = TypeAdapter(SearchReply)
 
 
-class Sender(Protocol):
-    """Sends a call and returns its answer."""
-
-    def send(self, call: Call[T]) -> T:
-        """Send it."""
-        ...
-
-
-class AsyncSender(Protocol):
-    """Sends a call and returns an awaitable answer."""
-
-    def send(self, call: Call[T]) -> Awaitable[T]:
-        """Send it."""
-        ...
-
-
-class Operation(Generic[P, T]):
-    """A method of both clients: `T` from the sync one, an awaitable `T` from the async one."""
-
-    def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self._describe = describe
-        self.__doc__ = describe.__doc__
-
-    @overload
-    def __get__(self, client: Sender, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, client: AsyncSender, owner: type) -> Callable[P, Awaitable[T]]: ...
-    def __get__(
-        self, client: Sender | AsyncSender, owner: type
-    ) -> Callable[P, T] | Callable[P, Awaitable[T]]:
-        """Return the operation as a method of `client`."""
-
-        def call(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - typed by the overloads
-            try:
-                described = self._describe(*args, **kwargs)
-            except ValidationError as error:
-                raise InvalidRequest(first_problem(error)) from error
-            return client.send(described)
-
-        call.__doc__ = self.__doc__
-        return call
-
-
-class Operations:
+class Operations(LookupOperations):
     """What a gateway can be asked."""
 
     @Operation
@@ -120,6 +56,8 @@ class Operations:
         limit: int = DEFAULT_LIMIT,
         paths: Sequence[str] = (),
         languages: Sequence[str] = (),
+        exclude_paths: Sequence[str] = (),
+        offset: int = 0,
         context: int = 0,
         vector: Iterable[float] | None = None,
         deadline_s: float | None = None,
@@ -130,15 +68,19 @@ class Operations:
 
         Where a shard does not answer within `deadline_s`, the answer is what the others found; with
         `require_full_coverage` it is the error IncompleteCoverage, which names the shard.
-        With `typos`, words that are found nowhere stand for those one typing mistake away, at less
-        weight.
+        The best `offset` hits are passed over; `offset` and `limit` are 1000 together at most.
+        `paths` and `exclude_paths` are globs: a hit's path matches one of the former, and none of
+        the latter. With `typos`, words that are found nowhere stand for those one typing mistake
+        away, at less weight.
         """
         body = SearchBody(
             query=query,
             collections=tuple(collections),
             mode=mode,
             limit=limit,
+            offset=offset,
             paths=tuple(paths),
+            exclude_paths=tuple(exclude_paths),
             languages=tuple(languages),
             context=context,
             vector=None if vector is None else Vector.of(vector),
@@ -327,14 +269,6 @@ class Operations:
 
 def _path_of(collection: str) -> str:
     return f"/v1/collections/{quote(collection, safe='')}"
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return one line that names the first field that is wrong, and how."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {reason}" if where else reason
 
 
 def _lines(

@@ -59,7 +59,9 @@ class SearchBody(Message):
     collections: tuple[CollectionName, ...] = ()
     mode: Mode = "hybrid"
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    offset: int = Field(0, ge=0, lt=MAX_LIMIT, description="How many of the best hits to pass over")
     paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches one of them")
+    exclude_paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches none")
     languages: tuple[str, ...] = Field((), description="A hit's language is one of them")
     context: int = Field(0, ge=0, le=MAX_CONTEXT, description="Lines around each hit")
     vector: Vector | None = None
@@ -76,6 +78,13 @@ class SearchBody(Message):
     def _asks_something(self) -> SearchBody:
         if not self.query.strip() and (self.vector is None or self.mode != "semantic"):
             message = "the query is empty"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _is_within_reach(self) -> SearchBody:
+        if self.offset + self.limit > MAX_LIMIT:
+            message = f"offset and limit are over {MAX_LIMIT} together; narrow the search"
             raise ValueError(message)
         return self
 
@@ -109,12 +118,13 @@ class CollectionCoverage(Message):
 
 
 class SearchReply(Message):
-    """The answer to a search."""
+    """The answer to a search; `more` says that there are further hits."""
 
     hits: tuple[SearchHit, ...]
     coverage: float
     collections: tuple[CollectionCoverage, ...]
     timings_ms: dict[str, float]
+    more: bool = False
 
 
 class IndexBody(Message):

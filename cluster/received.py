@@ -29,7 +29,7 @@ from cluster.ingest.read import HASH_BYTES
 from cluster.ingest.sources import Found
 from cluster.ingest.walk import FoundFile
 from cluster.naming import Target, Wanted, target_of
-from cluster.operations import first_problem
+from cluster.operation import first_problem
 from cluster.protocol import ClientFile, ClientFolder, EndOfFiles, Lacking
 from cluster.reaching import Reached
 

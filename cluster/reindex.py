@@ -33,7 +33,7 @@ from cluster.batch_job import JOB_BYTES, BatchConfig, BatchJob
 from cluster.jobs import in_short
 from cluster.mounts import reading_options
 from cluster.naming import Target, choose_target
-from cluster.operations import first_problem
+from cluster.operation import first_problem
 from cluster.protocol import ReindexBody
 from cluster.repository import repository
 from cluster.session import STEWARD

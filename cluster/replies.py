@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
-from actors.messages import Chunk, Hit, SearchAnswer
+from collections.abc import Sequence
+
+from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
+from actors.messages import Chunk, Coverage, Hit, SearchAnswer
 from cluster.freshness import Freshness
+from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
 from cluster.protocol import CollectionCoverage, SearchHit, SearchReply
 
 
 def search_reply(answer: SearchAnswer, gateway_ms: float, freshness: Freshness) -> SearchReply:
     """Return the reply to a search that took so long in the gateway."""
-    parts = answer.collections
     return SearchReply(
         hits=tuple(map(_hit, answer.hits)),
-        coverage=sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts),
-        collections=tuple(
-            CollectionCoverage(
-                name=c.name,
-                generation=c.generation,
-                coverage=c.coverage,
-                problem=c.problem,
-                behind_s=freshness.behind_s(c.name),
-            )
-            for c in parts
-        ),
+        coverage=_share(answer.collections),
+        collections=_covered(answer.collections, freshness),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
+        more=answer.more,
+    )
+
+
+def passage_of(answer: PassageAnswer) -> Passage:
+    """Return stored lines as they travel."""
+    passage, chunk = answer.passage, answer.passage.chunk
+    return Passage(
+        collection=answer.collection,
+        path=chunk.path,
+        start_line=chunk.start_line,
+        end_line=chunk.end_line,
+        language=chunk.language,
+        symbol=chunk.symbol,
+        text=chunk.text,
+        id=_id(passage.chunk_id),
+        generation=answer.generation,
+    )
+
+
+def symbols_reply(answer: SymbolAnswer, freshness: Freshness) -> SymbolsReply:
+    """Return definitions as they travel."""
+    return SymbolsReply(
+        symbols=tuple(_symbol(collection, found) for collection, found in answer.found),
+        more=answer.more,
+        coverage=_share(answer.collections),
+        collections=_covered(answer.collections, freshness),
+    )
+
+
+def _share(parts: Sequence[Coverage]) -> float:
+    return sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts)
+
+
+def _covered(parts: Sequence[Coverage], freshness: Freshness) -> tuple[CollectionCoverage, ...]:
+    return tuple(
+        CollectionCoverage(
+            name=c.name,
+            generation=c.generation,
+            coverage=c.coverage,
+            problem=c.problem,
+            behind_s=freshness.behind_s(c.name),
+        )
+        for c in parts
     )
 
 
@@ -38,5 +76,23 @@ def _hit(hit: Hit) -> SearchHit:
         symbol=chunk.symbol,
         score=hit.score,
         text=chunk.text,
-        id=f"{hit.chunk_id:016x}",
+        id=_id(hit.chunk_id),
     )
+
+
+def _symbol(collection: str, found: Definition) -> Symbol:
+    return Symbol(
+        collection=collection,
+        path=found.path,
+        start_line=found.start_line,
+        end_line=found.end_line,
+        language=found.language,
+        symbol=found.symbol,
+        kind=found.kind,
+        signature=found.signature,
+        id=_id(found.chunk_id),
+    )
+
+
+def _id(chunk_id: int) -> str:
+    return f"{chunk_id:016x}"

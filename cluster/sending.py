@@ -17,7 +17,7 @@ from cluster.addresses import CLIENT, below, common_folder
 from cluster.ingest.read import SourceFile, as_text, read_whole
 from cluster.ingest.sources import find_files
 from cluster.ingest.walk import FoundFile, WalkLimits
-from cluster.operations import Call, T, first_problem
+from cluster.operation import Call, T, first_problem
 from cluster.protocol import ClientFile, ClientFolder, EndOfFiles, Job, Lacking, Message
 
 _PIECE_BYTES = 1 << 16

@@ -31,6 +31,7 @@ from cluster.daemon import Rooms
 from cluster.freshness import Freshness
 from cluster.generations import Generations
 from cluster.indexing import Indexing
+from cluster.lookups import Lookups
 from cluster.models import models
 from cluster.protocol import (
     Collection,
@@ -72,6 +73,7 @@ class Service:
         phase: What it is doing while it starts; "ready" once it serves, "failed" if it cannot.
         admission: Lets in as many searches as the routers take, before they are read.
         indexing: What changes collections, once it has started.
+        lookups: What looks up stored text.
     """
 
     indexing: Indexing
@@ -83,6 +85,7 @@ class Service:
         self._searches = Searches(self._calls)
         self.admission = Admission(shares=lambda: self._calls.routers)
         self._freshness = Freshness()
+        self.lookups = Lookups(self._calls, self._searches, self._freshness, settings.deadline_s)
         self._memory_plan = ""
         self._requests = 0
         self._started = time.monotonic()
@@ -158,11 +161,12 @@ class Service:
             mode=Mode(body.mode),
             limit=body.limit,
             collections=body.collections,
-            filter=Filter(body.paths, body.languages),
+            filter=Filter(body.paths, body.languages, body.exclude_paths),
             vector=None if body.vector is None else unpacked(body.vector),
             deadline_s=(body.deadline_s or self.settings.deadline_s) - waited_s,
             context=body.context,
             typos=body.typos,
+            offset=body.offset,
             require_full_coverage=body.require_full_coverage,
             caller=caller,
             origin=current(),

@@ -22,6 +22,7 @@ from actors.errors import (
     LimitExceeded,
     ShoalError,
 )
+from cluster.lookup_protocol import Passage, ReadBody, SimilarBody, SymbolsBody, SymbolsReply
 from cluster.protocol import (
     ClientFolder,
     Collection,
@@ -39,6 +40,7 @@ from cluster.protocol import (
     Scale,
     ScaleBody,
     SearchBody,
+    SearchReply,
     Status,
     Verification,
     VerifyBody,
@@ -194,6 +196,31 @@ async def embed(
     """Embed texts."""
     embedding = service.embed(body, caller, waited_s(request.scope))
     return await while_connected(request, embedding)
+
+
+@_operations.post("/read")
+async def read(body: ReadBody, service: _Service, caller: _Caller, request: Request) -> Passage:
+    """Return stored lines: those of a chunk, or of a file."""
+    reading = service.lookups.read(body, caller, waited_s(request.scope))
+    return await while_connected(request, reading)
+
+
+@_operations.post("/similar")
+async def similar(
+    body: SimilarBody, service: _Service, caller: _Caller, request: Request
+) -> SearchReply:
+    """Return the chunks that are nearest in meaning to a stored chunk or to a text."""
+    searching = service.lookups.similar(body, caller, waited_s(request.scope))
+    return await while_connected(request, searching)
+
+
+@_operations.post("/symbols")
+async def symbols(
+    body: SymbolsBody, service: _Service, caller: _Caller, request: Request
+) -> SymbolsReply:
+    """Return where a name is defined."""
+    looking = service.lookups.symbols(body, caller, waited_s(request.scope))
+    return await while_connected(request, looking)
 
 
 @_operations.get("/models")

@@ -18,6 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,18 @@ class LexicalIndex:
         else:
             rows, scores = self._best(terms, norms, query.mean_length, k, allowed)
         return ranked(self._ids[rows], scores, k)
+
+    def rows_with(self, terms: Sequence[bytes]) -> NDArray[np.intp]:
+        """Return the rows that hold all of some terms, ascending."""
+        numbers = self.statistics.vocabulary.find_all(terms)
+        known = [number for number in numbers if number is not None]
+        if not known or len(known) < len(numbers):
+            return np.empty(0, np.intp)
+        offsets = self.statistics.offsets
+        held = [self._rows[offsets[number] : offsets[number + 1]] for number in known]
+        held.sort(key=len)
+        common = reduce(partial(np.intersect1d, assume_unique=True), held)
+        return common.astype(np.intp)
 
     def live_frequencies_lost(
         self, dead: NDArray[np.bool_]

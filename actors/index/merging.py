@@ -28,7 +28,7 @@ from actors.errors import Conflict, CorruptData
 from actors.index.checksums import FolderWriter
 from actors.index.lexical import read_postings
 from actors.index.postings import join
-from actors.index.segment import living_rows, segment_folder
+from actors.index.stored import living_rows, segment_folder
 from actors.index.texts import write_texts
 from actors.index.writing import ROWS_AT_ONCE, bury, finish_segment
 from actors.messages import CHUNK_COLUMNS, SegmentRef

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,15 @@ class Ranking:
     def __reduce__(self) -> tuple[Callable[[bytes, bytes], Ranking], tuple[bytes, bytes]]:
         """Pickle without buffers of their own, which cost more than a hundred numbers."""
         return _ranking, (self.ids.tobytes(), self.scores.tobytes())
+
+    def without(self, ids: Sequence[int]) -> Ranking:
+        """Return the same without some chunks."""
+        kept = ~np.isin(self.ids, np.array(ids, np.uint64))
+        return Ranking(self.ids[kept], self.scores[kept])
+
+    def between(self, first: int, past: int) -> Ranking:
+        """Return those from one place up to another, counted from 0."""
+        return Ranking(self.ids[first:past], self.scores[first:past])
 
 
 def _ranking(ids: bytes, scores: bytes) -> Ranking:

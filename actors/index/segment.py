@@ -10,12 +10,10 @@ tombstones/<id>/*.npy          dead rows, and what they take from the term stati
 
 from __future__ import annotations
 
-import io
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,106 +22,32 @@ import pathspec
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from actors.errors import CorruptData, InvalidRequest
-from actors.index.lexical import LexicalIndex, TermStatistics
+from actors.errors import InvalidRequest
+from actors.index.lexical import LexicalIndex
+from actors.index.paged import matrix
 from actors.index.ranking import Ranking
 from actors.index.selection import Selection
+from actors.index.stored import UNREADABLE, damaged, missing, read_files, segment_folder
 from actors.index.texts import Texts, check_size, widened
 from actors.index.tiers import Vectors, bytes_held, choose_tier
-from actors.memory import ran_out
-from actors.messages import CHUNK_COLUMNS, Chunk, Filter, SegmentRef, ShardQuery
-from actors.storage import Storage, storage_error
+from actors.messages import CHUNK_COLUMNS, Chunk, Filter, ShardQuery
+from actors.storage import Storage
 
 _CACHED_FILTERS = 32
 _ROWS_AT_ONCE = 256
 _EVERYTHING = Filter()
-_UNREADABLE = (OSError, ValueError, EOFError)
-"""Raised over damaged files; EOFError is what NumPy makes of an empty one."""
-
-
-def segment_folder(collection: str, segment: str) -> str:
-    """Return the name of a segment's folder below the root."""
-    return f"collections/{collection}/segments/{segment}"
-
-
-def tombstone_folder(collection: str, tombstones: str) -> str:
-    """Return the name of a tombstones' folder below the root."""
-    return f"collections/{collection}/tombstones/{tombstones}"
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstones:
-    """The dead rows of a segment.
-
-    Attributes:
-        rows: uint32 [dead], ascending.
-        terms: int32 [n], numbers of the terms that lost rows, ascending.
-        lost: int32 [n], how many rows each lost.
-    """
-
-    rows: NDArray[np.uint32]
-    terms: NDArray[np.int32]
-    lost: NDArray[np.int32]
-
-    def lost_by(self, term: int) -> int:
-        """Return how many of the rows that held term `term` are dead."""
-        at = int(np.searchsorted(self.terms, term))
-        return int(self.lost[at]) if at < len(self.terms) and self.terms[at] == term else 0
-
-
-NO_TOMBSTONES = Tombstones(np.empty(0, np.uint32), np.empty(0, np.int32), np.empty(0, np.int32))
 
 
 def check_globs(globs: tuple[str, ...]) -> None:
-    """Raise InvalidRequest where a path glob is none, or excludes: a path passes if any fits."""
+    """Raise InvalidRequest where a path glob is none, or is negated: a path fits any or none."""
     for glob in globs:
         try:
             sign = pathspec.PathSpec.from_lines("gitignore", [glob]).patterns[0].include
         except (ValueError, IndexError):
             sign = None
         if not sign:
-            message = f"the path filter {glob!r} is no glob that admits paths; take one as 'src/'"
+            message = f"the path filter {glob!r} is no glob that paths match; take one as 'src/'"
             raise InvalidRequest(message)
-
-
-def read_tombstones(storage: Storage, collection: str, ref: SegmentRef) -> Tombstones:
-    """Read the dead rows that `ref` names."""
-    if not ref.tombstones:
-        return NO_TOMBSTONES
-    name = tombstone_folder(collection, ref.tombstones)
-    try:
-        folder = storage.folder(name)
-        rows, terms, lost = (np.load(folder / f"{part}.npy") for part in ("rows", "terms", "lost"))
-    except _UNREADABLE as error:
-        raise _damaged(name, storage, error) from error
-    return Tombstones(rows, terms, lost)
-
-
-def living_rows(storage: Storage, collection: str, ref: SegmentRef) -> NDArray[np.bool_]:
-    """Read which rows of a segment live, bool [rows]."""
-    living = np.ones(ref.rows, np.bool_)
-    living[read_tombstones(storage, collection, ref).rows] = False
-    return living
-
-
-def read_statistics(storage: Storage, collection: str, segment: str) -> TermStatistics:
-    """Map how many rows of a segment hold each term."""
-    name = f"{segment_folder(collection, segment)}/lexical"
-    try:
-        statistics = TermStatistics(storage.folder(name))
-        statistics.vocabulary.find(b"")  # else the keys' file is opened by the first search
-    except _UNREADABLE as error:
-        raise _damaged(name, storage, error) from error
-    return statistics
-
-
-def read_files(storage: Storage, collection: str, segment: str) -> pa.Table:
-    """Return the segment's files: path, content_hash, first_row, rows."""
-    name = f"{segment_folder(collection, segment)}/files.arrow"
-    try:
-        return pa.ipc.open_file(io.BytesIO(storage.read(name))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _damaged(name, storage, error) from error
 
 
 class Segment:
@@ -213,6 +137,60 @@ class Segment:
             for row, rows in wanted.items()
         }
 
+    def rows_with(
+        self, terms: Sequence[bytes], languages: tuple[str, ...], live: Selection | None
+    ) -> list[int]:
+        """Return the `live` rows that hold all of some terms, in one of `languages` if any."""
+        rows = self.lexical.rows_with(terms)
+        among = self._selection(Filter(languages=languages), live)
+        found: list[int] = (rows if among is None else rows[among.mask[rows]]).tolist()
+        return found
+
+    def row_of(self, chunk_id: int, live: Selection | None) -> int | None:
+        """Return the `live` row of a chunk, or None where it is not here."""
+        rows = self._rows_of(np.array([chunk_id], np.uint64)).tolist()
+        return next((row for row in rows if live is None or live.mask[row]), None)
+
+    def rows_of_file(self, path: str, live: Selection | None) -> list[int]:
+        """Return the `live` rows of a file, in the order of its lines."""
+        file = self._files["path"].index(path).as_py()
+        if file < 0:
+            return []
+        first, size = (self._files[name][file].as_py() for name in ("first_row", "rows"))
+        rows = range(first, first + size)
+        return [row for row in rows if live is None or live.mask[row]]
+
+    def path_of(self, row: int) -> str:
+        """Return the file that a row is of."""
+        path: str = self._files["path"][self._file_of(row)].as_py()
+        return path
+
+    def lines_of(self, row: int) -> tuple[int, int]:
+        """Return a row's first and last line."""
+        starts, ends = self._lines
+        return int(starts[row]), int(ends[row])
+
+    def symbols(self, rows: list[int]) -> list[str]:
+        """Return the symbols of some rows."""
+        with self._named(self.id):
+            symbols: list[str] = self._rows.take(rows, columns=["symbol"])["symbol"].to_pylist()
+        return symbols
+
+    def chunks(self, rows: list[int]) -> list[Chunk]:
+        """Return the chunks in some rows.
+
+        Raises:
+            LimitExceeded: That is more text than is read at once.
+        """
+        return [Chunk.of(record) for record in self._take(rows)]
+
+    def vector(self, row: int) -> NDArray[np.float32]:
+        """Return a row's vector as it was stored, float32 [d], unit length."""
+        with self._named(self.id):
+            vectors = matrix(self._rows.take([row], columns=["vector"])["vector"])
+        vector: NDArray[np.float32] = vectors[0]
+        return vector
+
     def drop_caches(self) -> None:
         """Give up what can be computed again."""
         self._selected.clear()
@@ -273,14 +251,16 @@ class Segment:
 
     def _around(self, row: int, context: int) -> range:
         """Return the rows of the same file with lines within `context` of this row's."""
-        first_rows = self._files["first_row"].to_numpy()
-        file = int(np.searchsorted(first_rows, row, "right")) - 1
-        begin, size = int(first_rows[file]), int(self._files["rows"][file].as_py())
+        file = self._file_of(row)
+        begin, size = (self._files[name][file].as_py() for name in ("first_row", "rows"))
         starts, ends = (column[begin : begin + size] for column in self._lines)
         here = row - begin
         near = (ends >= starts[here] - context) & (starts <= ends[here] + context)
         rows = np.flatnonzero(near) + begin
         return range(int(rows[0]), int(rows[-1]) + 1)
+
+    def _file_of(self, row: int) -> int:
+        return int(np.searchsorted(self._files["first_row"].to_numpy(), row, "right")) - 1
 
     def _selection(self, wanted: Filter, live: Selection | None) -> Selection | None:
         """Return the rows that a query may find, or None for all."""
@@ -302,6 +282,9 @@ class Segment:
             mask &= names[self._languages.indices.to_numpy()]
         if wanted.paths:
             mask &= np.repeat(self._files_matching(wanted.paths), self._files["rows"].to_numpy())
+        if wanted.excluded:
+            out = self._files_matching(wanted.excluded)
+            mask &= ~np.repeat(out, self._files["rows"].to_numpy())
         return mask
 
     def _files_matching(self, globs: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -333,23 +316,8 @@ class Segment:
         """Turn what is raised over damaged files into an error that names the segment."""
         try:
             yield
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             folder = segment_folder(self._collection, self.id)
             if not self._storage.names(folder):
-                raise _missing(folder, self._storage) from error
-            raise _damaged(part, self._storage, error) from error
-
-
-def _missing(name: str, storage: Storage) -> Exception:
-    message = (
-        f"{name} is missing from {storage.root}: put it back, or delete the collection and index "
-        "it again"
-    )
-    return CorruptData(message)
-
-
-def _damaged(name: str, storage: Storage, error: Exception) -> Exception:
-    if ran_out(error):  # nothing is wrong with the files
-        return MemoryError(str(error))
-    described = storage_error(storage.root, f"read {name}", error)
-    return CorruptData(f"{described}; index the collection again to replace it")
+                raise missing(folder, self._storage) from error
+            raise damaged(part, self._storage, error) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from actors.errors import MemoryLimitExceeded
 from actors.index.dense import Tier
 from actors.index.fusion import Mode, answer_of
+from actors.index.lookup import best, find_definitions, find_passage
 from actors.index.opened import OpenSegments
 from actors.index.paged import CACHE_BYTES, build_index
 from actors.index.ranking import Ranking, merge
-from actors.index.segment import Segment, living_rows
+from actors.index.segment import Segment
 from actors.index.selection import Selection
+from actors.index.stored import living_rows
 from actors.index.tiers import bytes_held
+from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import give_back
 from actors.messages import SegmentRef, ShardAnswer, ShardQuery, ShardRef
 from actors.priority import step_back
@@ -87,6 +91,31 @@ class Shards:
         with self._open.using(*self._segments(shard)) as segments:
             return _records(segments, ids, context)
 
+    def passage(self, shard: ShardRef, query: PassageQuery) -> Passage | None:
+        """Return stored lines, or None where the shard has neither the chunk nor the file.
+
+        Raises:
+            NotFound: The file is here, and has no such lines.
+            LimitExceeded: That is more text than is read at once.
+        """
+
+        def find() -> Passage | None:
+            with self._parts(shard) as parts:
+                found = (find_passage(segment, query, live) for segment, live in parts)
+                return next((passage for passage in found if passage), None)
+
+        return self._within_memory("reading", find)
+
+    def definitions(self, shard: ShardRef, query: SymbolQuery) -> Definitions:
+        """Return what the shard defines under a name."""
+
+        def find() -> Definitions:
+            with self._parts(shard) as parts:
+                found = [find_definitions(segment, query, live) for segment, live in parts]
+            return best(found, query)
+
+        return self._within_memory("looking a name up", find)
+
     def warm(self, shard: ShardRef) -> None:
         """Open the shard's segments, so that its first search finds them open.
 
@@ -142,6 +171,15 @@ class Shards:
     def _segments(self, shard: ShardRef) -> tuple[list[str], Callable[[str], Segment]]:
         """Return the ids of the shard's segments, and what opens one."""
         return [part.id for part in shard.segments], lambda name: self._opened(shard, name)
+
+    @contextmanager
+    def _parts(self, shard: ShardRef) -> Iterator[list[tuple[Segment, Selection | None]]]:
+        """Keep the shard's segments open during the block; yield each with its living rows."""
+        with self._open.using(*self._segments(shard)) as segments:
+            yield [
+                (segment, self._living(shard, part))
+                for segment, part in zip(segments, shard.segments, strict=True)
+            ]
 
     def _search(self, shard: ShardRef, queries: tuple[ShardQuery, ...]) -> tuple[ShardAnswer, ...]:
         started = time.perf_counter()

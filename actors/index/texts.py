@@ -27,6 +27,7 @@ from actors.storage import new_hash, storage_error
 
 MAX_READ_BYTES = 64 << 20
 """Of chunks for one query: some 90,000 ordinary ones; no answer shows a hundredth of it."""
+_MOST_LINES = 1_000_000
 _ROWS, _ENDS = "rows.bin", "ends.npy"
 
 
@@ -112,6 +113,35 @@ def widened(chunk: Chunk, around: list[Chunk], context: int) -> Chunk:
     # Between chunks there are only blank lines.
     text = "\n".join(lines.get(number, "") for number in range(start, end + 1))
     return replace(chunk, start_line=start, end_line=end, text=text)
+
+
+def joined(chunks: Sequence[Chunk], first: int, last: int) -> Chunk:
+    """Return lines of a file, put together of its chunks; its symbol is theirs if they share it.
+
+    Args:
+        chunks: Those with the lines, one at least, in the order of the file.
+        first: First line.
+        last: Last line.
+
+    Raises:
+        LimitExceeded: They are too many.
+    """
+    if last - first >= _MOST_LINES:
+        message = f"lines {first}-{last} are over {_MOST_LINES} at once; ask for fewer"
+        raise LimitExceeded(message)
+    lines: dict[int, str] = {}
+    for chunk in chunks:
+        if not _has_own_lines(chunk):
+            lines[max(chunk.start_line, first)] = chunk.text
+        elif chunk.start_line == chunk.end_line:  # a long line is spread over several chunks
+            lines[chunk.start_line] = lines.get(chunk.start_line, "") + chunk.text
+        else:
+            numbers = range(chunk.start_line, chunk.end_line + 1)
+            lines.update(zip(numbers, chunk.text.split("\n"), strict=True))
+    text = "\n".join(lines.get(number, "") for number in range(first, last + 1))
+    symbols = {chunk.symbol for chunk in chunks}
+    symbol = symbols.pop() if len(symbols) == 1 else ""
+    return Chunk(chunks[0].path, first, last, chunks[0].language, symbol, text)
 
 
 def _has_own_lines(chunk: Chunk) -> bool:

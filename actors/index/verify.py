@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actors.errors import CorruptData, StorageError
 from actors.index.checksums import damage
 from actors.index.mapped import load_array
-from actors.index.segment import read_files, read_tombstones, segment_folder, tombstone_folder
+from actors.index.stored import read_files, read_tombstones, segment_folder, tombstone_folder
 from actors.index.texts import Texts
 from actors.memory import ran_out
 from actors.message import Message

@@ -18,7 +18,7 @@ from actors.index.checksums import FolderWriter
 from actors.index.dense import normalised
 from actors.index.lexical import LexicalIndex, files_of
 from actors.index.postings import Postings, TermBlock, count_terms, merge
-from actors.index.segment import segment_folder, tombstone_folder
+from actors.index.stored import segment_folder, tombstone_folder
 from actors.index.texts import write_texts
 from actors.messages import Chunk, SegmentRef
 from actors.storage import Storage, storage_error

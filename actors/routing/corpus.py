@@ -16,7 +16,8 @@ from actors.engines.base import EXTERNAL
 from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError, StorageError
 from actors.index.fusion import Mode
 from actors.index.lexical import TermStatistics, WeightedTerms, weighted
-from actors.index.segment import Tombstones, check_globs, read_statistics, read_tombstones
+from actors.index.segment import check_globs
+from actors.index.stored import Tombstones, read_statistics, read_tombstones
 from actors.index.tokens import terms
 from actors.index.typos import MOST_CORRECTIONS, TYPO_WEIGHT, neighbours
 from actors.messages import Coverage, SearchRequest
@@ -286,7 +287,7 @@ def make_plan(corpora: Corpora, request: SearchRequest) -> Plan:
     A collection that was asked for by name and cannot be searched is an error. Where all are
     searched, it is left out and named, unless nothing else is there.
     """
-    check_globs(request.filter.paths)
+    check_globs((*request.filter.paths, *request.filter.excluded))
     usable, left_out, first_error = [], [], None
     for name in dict.fromkeys(request.collections) or corpora.names():
         try:
@@ -310,7 +311,7 @@ def _check(manifest: Manifest, request: SearchRequest) -> None:
     """Raise where the query's vector would not lie in the collection's space."""
     if request.mode is Mode.LEXICAL:
         return
-    if request.vector is not None:
+    if request.vector is not None and request.space in {"", str(manifest.model)}:
         _check_dimension(manifest, len(request.vector))
     elif manifest.model.engine == EXTERNAL:
         message = (

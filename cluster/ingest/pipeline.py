@@ -19,7 +19,7 @@ from actors.catalog import Catalog, Manifest
 from actors.drafts import Drafted, record_draft
 from actors.errors import Conflict, NotFound
 from actors.index.merging import merged_since
-from actors.index.segment import read_files, read_tombstones
+from actors.index.stored import read_files, read_tombstones
 from actors.index.writing import ChunkBlock, bury, chunk_block, chunk_table, write_segment
 from actors.memory import data_limit, give_back
 from actors.messages import Chunk, FileError, SegmentRef

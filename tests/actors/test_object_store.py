@@ -9,7 +9,8 @@ import pytest
 from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict
-from actors.index.segment import Segment, segment_folder, tombstone_folder
+from actors.index.segment import Segment
+from actors.index.stored import segment_folder, tombstone_folder
 from actors.index.verify import verify_segment
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.leases import Leases

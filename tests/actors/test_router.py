@@ -7,7 +7,7 @@ import pytest
 
 from actors.index.fusion import Mode
 from actors.messages import Filter, SearchRequest
-from actors.router import Router
+from actors.query_vectors import QueryVectors
 from actors.routing.counts import Counts
 from actors.scatter import Watch
 
@@ -17,14 +17,13 @@ async def times_for_models(spaces, deadline_s):
     watch = Watch(deadline_s, Counts())
     given = []
 
-    async def embed(_space, _names, _request, give_up_at):
+    async def embed(_model, _space, _query, _kind, give_up_at):
         given.append(give_up_at - watch.give_up_at + deadline_s)
         return np.ones(2, np.float32)
 
-    router = SimpleNamespace(_vector=embed)
     plan = SimpleNamespace(spaces={str(number): ("m",) for number in range(spaces)})
     request = SearchRequest("q", Mode.HYBRID, 5, (), Filter(), None, deadline_s)
-    await Router._vectors(router, plan, request, watch)
+    await QueryVectors(SimpleNamespace(vector=embed)).of(plan, request, watch)
     return given
 
 

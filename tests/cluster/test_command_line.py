@@ -29,7 +29,7 @@ def test_json_is_one_document_on_stdout_and_nothing_else(run, indexed):
     done = run("search", "least recently used", "--collection", indexed, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert set(answer) == {"hits", "coverage", "collections", "timings_ms"}
+    assert set(answer) == {"hits", "coverage", "collections", "timings_ms", "more"}
     assert {
         "collection",
         "path",

@@ -20,7 +20,7 @@ from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict
 from actors.index.merging import WRITER, all_due, merge
-from actors.index.segment import living_rows, segment_folder
+from actors.index.stored import living_rows, segment_folder
 from actors.index.verify import verify_segment
 from actors.index.writing import chunk_block, write_segment
 from actors.job_book import JobBook

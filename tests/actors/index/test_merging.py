@@ -28,8 +28,9 @@ from actors.index.merging import (
     merge_segments,
     put_in_place,
 )
-from actors.index.segment import Segment, read_files, segment_folder
+from actors.index.segment import Segment
 from actors.index.shards import Shards
+from actors.index.stored import read_files, segment_folder
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk, Filter, SegmentRef, ShardQuery
 from actors.routing.corpus import Corpora, weigh_query

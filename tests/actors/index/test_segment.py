@@ -9,8 +9,9 @@ import pytest
 
 from actors.errors import CorruptData
 from actors.index.lexical import K1, B, TermStatistics, weigh
-from actors.index.segment import Segment, read_tombstones, segment_folder, tombstone_folder
+from actors.index.segment import Segment
 from actors.index.selection import Selection
+from actors.index.stored import read_tombstones, segment_folder, tombstone_folder
 from actors.index.tokens import terms
 from actors.index.writing import (
     bury,

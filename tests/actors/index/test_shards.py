@@ -10,8 +10,8 @@ from waiting import until
 from actors.errors import CorruptData, InvalidRequest, LimitExceeded, MemoryLimitExceeded
 from actors.index import texts
 from actors.index.lexical import WeightedTerms
-from actors.index.segment import segment_folder
 from actors.index.shards import Shards
+from actors.index.stored import segment_folder
 from actors.index.tiers import EXACT_ROWS
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk, Filter, ShardQuery, ShardRef

@@ -11,7 +11,7 @@ import pytest
 from actors.index import checksums
 from actors.index.checksums import CHECKSUMS, FolderWriter
 from actors.index.merging import merge_segments
-from actors.index.segment import segment_folder, tombstone_folder
+from actors.index.stored import segment_folder, tombstone_folder
 from actors.index.verify import verify_segment
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk

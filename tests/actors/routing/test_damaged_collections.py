@@ -9,7 +9,7 @@ from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
 from actors.errors import CorruptData, NotFound
 from actors.index.fusion import Mode
-from actors.index.segment import segment_folder
+from actors.index.stored import segment_folder
 from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk, Filter, SearchRequest
 from actors.routing import corpus
