@@ -58,7 +58,7 @@ def definitions(chunk: Chunk, name: str) -> list[Definition]:
         return []
     everything = all_beginnings(chunk.language, chunk.text)
     context = _context(chunk.symbol, {outer.name for outer in everything})
-    free = names_of(chunk.symbol)
+    free = [*names_of(chunk.symbol), *_outer(chunk.symbol)]
     defined = []
     for each in found:
         around = _around(chunk.text, each, everything)
@@ -142,6 +142,15 @@ def _qualified(names: Sequence[str], trail: Sequence[str]) -> str:
     return ""
 
 
+def _outer(symbol: str) -> Iterator[str]:
+    """Yield what the definitions that a chunk is named after are in, the innermost first."""
+    for name in symbol.split(", "):
+        outer = name.rpartition(".")[0]
+        while outer:
+            yield outer
+            outer = outer.rpartition(".")[0]
+
+
 def _context(symbol: str, here: Collection[str]) -> str:
     """Return what a chunk is a part of: what its one name is, unless that begins here, or holds."""
     *others, last = symbol.split(", ")
@@ -155,10 +164,9 @@ def _kind(chunk: Chunk, begin: Beginning, around: Sequence[Beginning], symbol: s
         return begin.kind
     if around:
         return "method" if around[-1].kind in TYPES else "function"
-    if chunk.language == "python" and _SELF.match(chunk.text, begin.end):
-        return "method"
-    _, _, parent = symbol.rpartition(".")[0].rpartition(".")
-    return "method" if parent.lstrip("_$")[:1].isupper() else "function"
+    _, _, outer = symbol.rpartition(".")[0].rpartition(".")
+    takes_self = chunk.language == "python" and _SELF.match(chunk.text, begin.end)
+    return "method" if outer and (takes_self or outer.lstrip("_$")[:1].isupper()) else "function"
 
 
 def _head_end(text: str, begin: Beginning) -> int:

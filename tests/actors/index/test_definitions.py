@@ -394,7 +394,7 @@ CASES = [
         "c", "CLAMP", C, "CLAMP", [(1, 1, "CLAMP", "macro", "#define CLAMP(x) ((x) < 0 ? 0 : (x))")]
     ),
     Case("c", "point", C, "point", [(3, 5, "point", "struct", "typedef struct point")]),
-    Case("c", "point", C, "point_t", [(5, 5, "point.point_t", "type", "} point_t;")]),
+    Case("c", "point", C, "point_t", [(5, 5, "point_t", "type", "} point_t;")]),
     Case("c", "parse", C, "parse", [(8, 11, "parse", "function", "parse(const char *line)")]),
     Case("c", "", C, "compare", []),
     Case(
