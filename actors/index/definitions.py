@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from actors.headings import SEPARATOR, headings
-from actors.index.definition_rules import TYPES, Beginning, all_beginnings, beginnings
+from actors.index.beginnings import Beginning, all_beginnings, beginnings
+from actors.index.definition_rules import TYPES
 from actors.kinds import Kind
 from actors.lookup_messages import Definition
 from actors.messages import Chunk

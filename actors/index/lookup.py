@@ -7,6 +7,7 @@ not named after its methods, so that the texts of the others are looked at too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -107,8 +108,10 @@ def _by_fit(segment: Segment, rows: list[int], name: str) -> list[_Candidate]:
     if not rows:
         return []
     ranked = []
+    *_, last = re.split(r"[.:]", name.casefold())
     for row, symbol in zip(rows, segment.symbols(rows), strict=True):
-        fits = [(how, each) for each in names_of(symbol) if (how := fit(each, name)) is not None]
+        names = names_of(symbol) if last in symbol.casefold() else []
+        fits = [(how, each) for each in names if (how := fit(each, name)) is not None]
         how, own = min(fits, default=(_NO_FIT, ""))
         ranked.append((how, row, own))
     return [(row, own) for _, row, own in sorted(ranked)]
