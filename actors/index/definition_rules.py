@@ -36,7 +36,7 @@ MODIFIERS = (
     r"(?:(?:@[\w.]+(?:\([^()\n]*\))?|#\[[^\]\n]*\]|pub(?:\([^)\n]*\))?|extern \"\w+\"|"
     rf"template[ \t]*<[^\n]*>|{'|'.join(_MODIFIER_WORDS)})[ \t]+)*"
 )
-"""What may stand before a keyword, in any language: between them they make no sense, so no harm."""
+"""What may stand before a keyword in any language; none means something else by another's."""
 _TAIL = r"(?![\w$])"
 _ARROW = (
     r"(?:async\b\s*)?(?:function\b|\w+\s*=>|"
@@ -154,7 +154,7 @@ RULES: Mapping[str, tuple[_Rule, ...]] = {
         ("function", rf"(?:[\w.]+\.)?{NAME}[ \t]*=[ \t]*function\b"),
     ),
 }
-"""Language → what its definitions that begin with a keyword look like. The first that fits counts."""
+"""Language → what its definitions look like that a keyword begins; the first that fits counts."""
 
 _C_REST = (
     r"\s*(?:(?:const|noexcept(?:\([^()]*\))?|override|final|try|&&?|->[^;{}()]{0,200}|requires[^;{}]{0,200})\s*)*"

@@ -99,8 +99,11 @@ def test_a_collection_of_another_model_says_what_to_do(shoal, gateway, folder):
         ({"query": "x" * 1_000_000}, "query: String should have at most"),
         ({"query": ""}, "the query is empty"),
         ({"query": "x", "mode": "psychic"}, "mode"),
-        ({"query": "x", "paths": ["!*.md"]}, "no glob that admits paths"),
-        ({"query": "x", "paths": [""]}, "no glob that admits paths"),
+        ({"query": "x", "paths": ["!*.md"]}, "no glob that paths match"),
+        ({"query": "x", "paths": [""]}, "no glob that paths match"),
+        ({"query": "x", "exclude_paths": ["!*.md"]}, "no glob that paths match"),
+        ({"query": "x", "offset": -1}, "offset"),
+        ({"query": "x", "offset": 991}, "over 1000 together"),
         ({"query": "x", "vector": [float("nan")] * 256}, "finite"),
     ],
 )
