@@ -103,6 +103,9 @@ _BY_NAME: dict[str, str] = {
     ".gitmodules": "ini",
 }
 
+LANGUAGES = tuple(sorted({*_BY_SUFFIX.values(), *_BY_NAME.values()}))
+"""All that a file can be written in."""
+
 BINARY_SUFFIXES = frozenset(
     [
         "7z",
