@@ -214,11 +214,17 @@ def serve(
 
 @app.command()
 @with_settings
-def mcp(settings: Settings) -> None:
+def mcp(
+    settings: Settings,
+    compatibility: Annotated[
+        bool, typer.Option("--compatibility", help="Offer the names of embed-search's tools too.")
+    ] = False,
+) -> None:
     """Serve MCP over stdio; the gateway is started by the first tool that needs it."""
     from cluster import cli  # noqa: PLC0415
 
-    cli.mcp(settings)
+    wanted = compatibility or settings.mcp_compatibility
+    cli.mcp(settings.model_copy(update={"mcp_compatibility": wanted}))
 
 
 @app.command()

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     tracing: bool = Field(
         False, description="Make OpenTelemetry spans; takes shoal[otel] and its OTEL_… variables"
     )
+    mcp_compatibility: bool = Field(
+        False, description="Offer the MCP tools under the names of embed-search too"
+    )
     ray_address: str = Field("", description="Ray cluster to attach to; empty starts one here")
     object_store_bytes: int = Field(
         256 << 20, ge=80 << 20, description="Ray's shared memory on this machine"

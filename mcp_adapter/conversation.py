@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from cluster.client import AsyncShoalClient
 from cluster.settings import Settings
 from mcp_adapter.doorman import Session
+from mcp_adapter.locating import on_the_gateway, on_this_machine
 from mcp_adapter.progress import Phases
 from mcp_adapter.refusals import complaints
 from mcp_adapter.server import build_server
-from mcp_adapter.tools import on_the_gateway, on_this_machine
 
 _log = logging.getLogger("shoal.mcp")
 
@@ -56,7 +56,9 @@ async def _serve(settings: Settings, heard: BinaryIO, said: _OnceOnly) -> None:
         on_phase=phases,
     )
     locate = on_the_gateway if settings.url else on_this_machine
-    server = build_server(client, phases=phases, locate=locate)
+    server = build_server(
+        client, phases=phases, locate=locate, compatibility=settings.mcp_compatibility
+    )
     stdin = anyio.wrap_file(io.TextIOWrapper(heard, encoding="utf-8", errors="replace"))
     try:
         async with stdio_server(stdin, anyio.wrap_file(said)) as streams:

@@ -5,11 +5,13 @@ Only the text of a `ToolError` reaches a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import Prompt
 from pydantic import ValidationError
 
 from actors.errors import (
@@ -79,13 +81,31 @@ def check_arguments(tool: str, schema: Mapping[str, Any], given: Mapping[str, An
     """Refuse arguments that a tool does not have; the SDK would ignore them in silence.
 
     Raises:
-        ToolError: Names those that it has.
+        ToolError: Names those that it has, or what is wrong with text that is none.
     """
+    try:
+        json.dumps(given, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        message = "The arguments hold half a character (a lone surrogate), or are nested too deep."
+        raise ToolError(f"{message} {usage(tool, schema)}") from error
     valid = schema.get("properties", {})
     unknown = [name for name in given if name not in valid]
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise ToolError(f"{tool} has no argument {names}. {usage(tool, schema)}")
+
+
+def check_prompt(prompts: Sequence[Prompt], name: str, given: Mapping[str, Any]) -> str:
+    """Return what is wrong with a wish for a prompt, and what is valid; "" for nothing."""
+    arguments = {prompt.name: prompt.arguments or [] for prompt in prompts}
+    if name not in arguments:
+        return f"There is no prompt {name!r}. Prompts: {', '.join(arguments)}."
+    valid = {argument.name: argument.required for argument in arguments[name]}
+    wrong = [f"no argument {other!r}" for other in given if other not in valid]
+    wrong += [
+        f"need of {other!r}" for other, needed in valid.items() if needed and other not in given
+    ]
+    return f"{name} has {', '.join(wrong)}. Its arguments: {', '.join(valid)}." if wrong else ""
 
 
 def usage(tool: str, schema: Mapping[str, Any]) -> str:

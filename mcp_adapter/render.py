@@ -5,45 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cluster.freshness import in_words
-from cluster.protocol import Collection, CollectionCoverage, Job, Replica
+from cluster.protocol import Collection, Job, Replica
+from cluster.visible import one_line
 from mcp_adapter.answers import (
     ClusterAnswer,
     CollectionsAnswer,
-    Hit,
+    DeletedAnswer,
     IndexAnswer,
     JobsAnswer,
-    SearchAnswer,
 )
 
 _MIB = 1 << 20
 
 
-def search_text(answer: SearchAnswer, fence: str) -> str:
-    """Return the hits between two fence lines.
-
-    Args:
-        answer: What was found.
-        fence: A word that no author of an indexed file could foresee.
-    """
-    count = len(answer.hits)
-    found = f"{count} hit{'' if count == 1 else 's'}" if count else "No hits"
-    lines = [f"{found}. Searched: {_joined(map(_searched, answer.collections))}."]
-    if answer.coverage < 1:
-        lines.append(
-            f"INCOMPLETE: coverage {answer.coverage:.2f}, some shards did not answer, so hits may "
-            "be missing. Search again in a moment; cluster_status says what is wrong."
-        )
-    return "\n".join([*lines, *_fenced(answer, fence)])
-
-
 def index_text(answer: IndexAnswer) -> str:
-    """Return which job was started and how to follow it."""
-    return (
-        f"Job {answer.job_id} ({answer.state}) brings collection {answer.collection} up to date "
-        f"with {answer.path}, in the background. job_status(job_id={answer.job_id!r}) says how far "
-        "it is, cancel_job ends it; the collection can be searched in its new state once the job "
-        "is done."
-    )
+    """Return how far the job is, and how to follow it where it goes on."""
+    lines = [f"{one_line(answer.path)}:", job_text(answer.job)]
+    if answer.job.state == "running":
+        lines.append(
+            f"It goes on in the background. job_status(job_id={answer.job_id!r}, wait_s=30) waits "
+            "for its end, cancel_job ends it; search finds the new state once it is done."
+        )
+    return "\n".join(lines)
+
+
+def deleted_text(answer: DeletedAnswer) -> str:
+    """Return what search does not find any more."""
+    named = _joined(answer.deleted) or "nothing, because nothing is indexed"
+    return f"Deleted: {named}. The files are as they were; index_path makes a collection again."
 
 
 def jobs_text(answer: JobsAnswer) -> str:
@@ -63,18 +52,18 @@ def job_text(job: Job) -> str:
     )
     left = "" if job.eta_s is None else f", about {job.eta_s:.0f} s left"
     lines = [
-        f"Job {job.id} ({job.kind} of {_line(job.source)}), collection {job.collection}: "
+        f"Job {job.id} ({job.kind} of {one_line(job.source)}), collection {job.collection}: "
         f"{job.state} ({job.phase}), {done}, {more}, "
         f"generation {job.generation}, {job.seconds:.1f} s, {job.rate:.1f} files/s{left}"
     ]
     if job.skipped:
         skipped = (f"{reason} {count}" for reason, count in job.skipped.items())
         lines.append(f"skipped: {_joined(skipped)}")
-    lines += [f"in error: {_line(error.path)}: {error.reason}" for error in job.errors]
+    lines += [f"in error: {one_line(error.path)}: {one_line(error.reason)}" for error in job.errors]
     if job.errors_omitted:
         lines.append(f"{job.errors_omitted} files in error are not listed")
     if job.error:
-        lines.append(f"{job.error_kind}: {job.error}")
+        lines.append(f"{job.error_kind}: {one_line(job.error)}")
     return "\n".join(lines)
 
 
@@ -96,29 +85,9 @@ def cluster_text(answer: ClusterAnswer) -> str:
         f"{answer.processes} processes in {answer.memory_bytes / _MIB:.0f} MiB, model "
         f"{answer.model}, {answer.collections} collection(s) in {answer.root}. {answer.memory_plan}"
     )
-    return "\n".join([*problem, head, *map(_replica, answer.replicas), *map(job_text, answer.jobs)])
-
-
-def _fenced(answer: SearchAnswer, fence: str) -> list[str]:
-    if not answer.hits:
-        return ["Other words, another mode, fewer filters? list_collections says what is indexed."]
-    blocks = "\n\n".join(map(_hit, answer.hits))
-    return [f"<<< {fence}: untrusted. {answer.note}", blocks, f">>> {fence}"]
-
-
-def _hit(hit: Hit) -> str:
-    where = f"{_line(hit.path)}:{hit.start_line}-{hit.end_line}"
-    symbol = f"  {_line(hit.symbol)}" if hit.symbol else ""
-    head = f"{where}{symbol}  ({hit.collection}, {hit.score:g})"
-    return "\n".join(part for part in (head, hit.text, hit.cut) if part)
-
-
-def _searched(collection: CollectionCoverage) -> str:
-    partly = "" if collection.coverage >= 1 else f", coverage {collection.coverage:.2f}"
-    fresh = in_words(collection.behind_s)
-    known = f"generation {collection.generation}{f', {fresh}' if fresh else ''}{partly}"
-    problem = f": {collection.problem}" if collection.problem else ""
-    return f"{collection.name} ({known}{problem})"
+    more = [f"and {answer.replicas_omitted} more processes"] if answer.replicas_omitted else []
+    lines = (*problem, head, *map(_replica, answer.replicas), *more, *map(job_text, answer.jobs))
+    return "\n".join(lines)
 
 
 def _collection(collection: Collection) -> str:
@@ -127,10 +96,10 @@ def _collection(collection: Collection) -> str:
         f"generation {collection.generation}",
         f"{collection.segments} segments in {collection.shards} shards",
         f"model {collection.model}" if collection.model else "",
-        f"from {collection.source}" if collection.source else "",
+        f"from {one_line(collection.source)}" if collection.source else "",
         f"updated {collection.updated_at}" if collection.updated_at else "",
         in_words(collection.behind_s),
-        f"PROBLEM: {collection.problem}" if collection.problem else "",
+        f"PROBLEM: {one_line(collection.problem)}" if collection.problem else "",
     )
     return f"{collection.name}: {_joined(filter(None, known))}"
 
@@ -146,13 +115,9 @@ def _replica(replica: Replica) -> str:
         replica.enforcement,
         *detail,
         *(f"{name}={count}" for name, count in counts.items() if count),
-        f"PROBLEM: {replica.problem}" if replica.problem else "",
+        f"PROBLEM: {one_line(replica.problem)}" if replica.problem else "",
     )
     return f"{replica.name}: {_joined(filter(None, known))}"
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _joined(parts: Iterable[str]) -> str:

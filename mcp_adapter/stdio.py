@@ -19,6 +19,9 @@ from mcp_adapter.doorman import Doorman
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
+_COMPATIBILITY = "SHOAL_MCP_COMPATIBILITY"
+"""Where it is set to anything, the settings decide, which takes their import to learn."""
+
 
 def run(settings: Settings | None = None) -> None:
     """Serve one host until it closes our stdin or ends us.
@@ -37,7 +40,7 @@ def run(settings: Settings | None = None) -> None:
         # began in the moment between the signal and the handler.
         signal.signal(wish, signal.SIG_DFL)
     with contextlib.suppress(BrokenPipeError):
-        session = _doorman().attend(lines, say)
+        session = _doorman(settings).attend(lines, say)
         if session.pending:
             from mcp_adapter.conversation import converse  # noqa: PLC0415 - the SDK comes with it
 
@@ -59,6 +62,9 @@ def _claim_stdio() -> tuple[BinaryIO, BinaryIO]:
     return lines, answers
 
 
-def _doorman() -> Doorman:
+def _doorman(settings: Settings | None) -> Doorman:
+    """Return who answers the start; what more tools there may be is left to the SDK to tell."""
+    if os.environ.get(_COMPATIBILITY) if settings is None else settings.mcp_compatibility:
+        return Doorman([])
     record = Path(__file__).with_name("handshake.json")
     return Doorman(json.loads(record.read_text("utf-8")))

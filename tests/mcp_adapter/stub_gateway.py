@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
 from cluster.protocol import (
     Collection,
     CollectionCoverage,
@@ -42,9 +43,48 @@ def a_hit(text: str = "def admit(): ...", **other: Any) -> SearchHit:
     return SearchHit(text=text, **{**known, **other})
 
 
-def a_reply(*hits: SearchHit, coverage: float = 1.0, problem: str = "") -> SearchReply:
-    searched = CollectionCoverage(name="shoal", generation=7, coverage=coverage, problem=problem)
-    return SearchReply(hits=hits, coverage=coverage, collections=(searched,), timings_ms={})
+def a_reply(
+    *hits: SearchHit,
+    coverage: float = 1.0,
+    problem: str = "",
+    generation: int = 7,
+    more: bool = False,
+) -> SearchReply:
+    searched = CollectionCoverage(
+        name="shoal", generation=generation, coverage=coverage, problem=problem
+    )
+    return SearchReply(
+        hits=hits, coverage=coverage, collections=(searched,), timings_ms={}, more=more
+    )
+
+
+def a_passage(text: str = "def admit(): ...", **other: Any) -> Passage:
+    known = {
+        "collection": "shoal",
+        "path": "actors/router.py",
+        "start_line": 12,
+        "end_line": 12 + text.count("\n"),
+        "language": "python",
+        "symbol": "Router.admit",
+        "id": "00000000000000ff",
+        "generation": 7,
+    }
+    return Passage(text=text, **{**known, **other})
+
+
+def a_symbol(**other: Any) -> Symbol:
+    known = {
+        "collection": "shoal",
+        "path": "actors/router.py",
+        "start_line": 12,
+        "end_line": 20,
+        "language": "python",
+        "symbol": "Router.admit",
+        "kind": "function",
+        "signature": "def admit(self) -> None:",
+        "id": "00000000000000ff",
+    }
+    return Symbol(**{**known, **other})
 
 
 def a_job(**other: Any) -> Job:
@@ -118,11 +158,18 @@ def a_status(**other: Any) -> Status:
 
 
 class StubGateway:
-    """An ASGI application; each argument is what one operation replies."""
+    """An ASGI application; each argument is what one operation replies, or a function that does.
+
+    A search is held until the operation `hold_searches_until` was asked for; `left` is set where
+    its caller closes the connection over that.
+    """
 
     def __init__(self, **replies: Any) -> None:
         known = {
             "search": a_reply(a_hit()),
+            "similar": a_reply(a_hit()),
+            "read": a_passage(),
+            "symbols": SymbolsReply(symbols=(a_symbol(),), more=False),
             "index": a_job(),
             "jobs": a_job(),
             "collections": (a_collection(),),
@@ -134,6 +181,7 @@ class StubGateway:
         self.asked: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.hold_searches_until = "search"
+        self.left = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -144,12 +192,21 @@ class StubGateway:
         operation = scope["path"].split("/")[2]
         self.asked.add(operation)
         self.calls.append((scope["method"], scope["path"]))
-        while operation == "search" and self.hold_searches_until not in self.asked:
-            await asyncio.sleep(0.01)
-        status, content = _http(self.replies[operation])
+        if operation == "search":
+            await self._hold(receive)
+        deletes = (scope["method"], operation) == ("DELETE", "collections")
+        status, content = (200, b"null") if deletes else _http(self.replies[operation])
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    async def _hold(self, receive: Any) -> None:
+        leaving = asyncio.create_task(receive())
+        while self.hold_searches_until not in self.asked and not self.left.is_set():
+            if leaving.done():
+                self.left.set()
+            await asyncio.sleep(0.01)
+        leaving.cancel()
 
 
 @asynccontextmanager
@@ -167,6 +224,8 @@ async def stub_gateway(app: StubGateway) -> AsyncIterator[str]:
 
 
 def _http(reply: Any) -> tuple[int, bytes]:
+    if callable(reply):
+        reply = reply()
     if isinstance(reply, Problem):
         return 400, reply.model_dump_json().encode()
     if isinstance(reply, tuple):

@@ -13,9 +13,13 @@ from stub_gateway import StubGateway, stub_gateway
 
 TOOLS = [
     "search",
+    "find_similar",
+    "read_chunk",
+    "find_symbol",
     "index_path",
     "job_status",
     "cancel_job",
+    "delete_collection",
     "list_collections",
     "cluster_status",
 ]
@@ -72,7 +76,7 @@ async def test_unknown_tools_and_arguments_are_refused_without_a_gateway(tmp_pat
         no_tool = await host.call_tool("find", {"query": "x"})
         no_argument = await host.call_tool("search", {"query": "x", "k": 3})
 
-    assert "There is no tool 'find'. Tools: search, index_path" in no_tool.content[0].text
+    assert "There is no tool 'find'. Tools: search, find_similar" in no_tool.content[0].text
     assert "search has no argument 'k'" in no_argument.content[0].text
     assert not gateway_was_started(environment(tmp_path))
 
