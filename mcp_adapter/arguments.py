@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from actors.kinds import Kind
 from cluster.lookup_protocol import MAX_NAME_CHARS
 from cluster.lookup_protocol import ChunkId as WholeId
-from cluster.lookup_protocol import SymbolKind as Kind
 from cluster.protocol import MAX_CHUNK_CHARS, MAX_CONTEXT, MAX_LINE, MAX_QUERY_CHARS, Mode
 from mcp_adapter.budget import LEAST_TOKENS, MOST_TOKENS
 from mcp_adapter.found import Detail as HowMuch

@@ -11,7 +11,8 @@ from typing import Protocol
 from mcp.server.mcpserver import Context
 
 from actors.errors import ShoalError
-from cluster.lookup_protocol import Passage, SymbolKind, SymbolsReply
+from actors.kinds import Kind
+from cluster.lookup_protocol import Passage, SymbolsReply
 from cluster.protocol import Collection, Job, Mode, Model, SearchReply, Status
 from mcp_adapter.progress import Phases, Progress
 from mcp_adapter.refusals import as_tool_errors
@@ -70,7 +71,7 @@ class Shoal(Protocol):
         self,
         name: str,
         *,
-        kind: SymbolKind | None = None,
+        kind: Kind | None = None,
         collections: Sequence[str] = (),
         languages: Sequence[str] = (),
         limit: int = 20,

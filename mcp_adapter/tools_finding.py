@@ -10,6 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
 from actors.errors import InvalidRequest
+from cluster.lookup_protocol import DEFAULT_SYMBOLS
 from cluster.protocol import MAX_LIMIT
 from mcp_adapter import arguments as args
 from mcp_adapter.annotations import READS
@@ -184,7 +185,7 @@ class FindingTools:
         kind: args.SymbolKind = None,
         collections: args.Collections = (),
         languages: args.Languages = (),
-        limit: args.SymbolLimit = 20,
+        limit: args.SymbolLimit = DEFAULT_SYMBOLS,
     ) -> Annotated[CallToolResult, SymbolsAnswer]:
         """Find definitions."""
         async with self._asking.during(ctx):

@@ -5,6 +5,7 @@ import json
 import psutil
 import pytest
 from host import environment, pipes, sdk_host
+from mcp.types import PromptReference
 from waiting import BOUND_S
 
 
@@ -30,6 +31,66 @@ async def test_an_agent_indexes_a_folder_and_finds_what_it_asks_for(env, folder)
         assert "agent" in {c["name"] for c in listed.structured_content["collections"]}
         status = await host.call_tool("cluster_status", {})
         assert status.structured_content["processes"] > 5
+
+
+async def test_an_agent_goes_on_from_a_hit_and_forgets_the_collection(env, shoal, folder):
+    shoal.wait(shoal.index([folder], collection="agent-reads"))
+    here = {"collections": ["agent-reads"]}
+    async with sdk_host(env) as host:
+
+        async def call(tool, **arguments):
+            answer = await host.call_tool(tool, arguments)
+            assert not answer.is_error, answer.content[0].text
+            return answer.structured_content, answer.content[0].text
+
+        every = {"query": "evict install cookie", **here}
+        first, _ = await call("search", **every, limit=2, exclude_paths=["*.go"])
+        assert first["next_cursor"]
+        second, _ = await call(
+            "search", **every, exclude_paths=["*.go"], cursor=first["next_cursor"]
+        )
+        seen = [hit["id"] for hit in (*first["hits"], *second["hits"])]
+        assert len(seen) == len(set(seen)) > 2
+        assert "src/http.go" not in {hit["path"] for hit in second["hits"]}
+
+        found, said = await call("find_symbol", name="ParseCookie", **here)
+        assert [s["path"] for s in found["symbols"]] == ["src/http.go"]
+        assert "func ParseCookie(line string) string" in said
+        chunk = found["symbols"][0]["id"]
+        passage, said = await call("read_chunk", id=chunk, context_lines=2)
+        assert "return line" in passage["text"]
+        assert passage["text"] in said
+        lines = {"path": "src/cache.py", "start_line": 2, "end_line": 2}
+        passage, _ = await call("read_chunk", **lines, collection="agent-reads")
+        assert passage["text"] == "    # Drop the least recently used entry."
+        alike, _ = await call("find_similar", id=chunk, **here)
+        assert chunk not in {hit["id"] for hit in alike["hits"]}
+        alike, _ = await call("find_similar", text="def evict(entries): entries.pop()", **here)
+        assert alike["hits"][0]["path"] == "src/cache.py"
+
+        resource = await host.read_resource(f"shoal://chunk/{chunk}")
+        assert "ParseCookie" in resource.contents[0].text
+        prompt = PromptReference(type="ref/prompt", name="answer_from_index")
+        completed = await host.complete(prompt, {"name": "collection", "value": "agent-r"})
+        assert completed.completion.values == ["agent-reads"]
+
+        gone, _ = await call("delete_collection", name="agent-reads", confirm=True)
+        assert gone == {"deleted": ["agent-reads"]}
+        refused = await host.call_tool("search", every)
+        assert "no collection 'agent-reads'" in refused.content[0].text
+
+
+async def test_a_cursor_from_before_a_change_is_refused(env, shoal, folder):
+    shoal.wait(shoal.index([folder], collection="changes"))
+    asked = {"query": "evict", "collections": ["changes"], "limit": 1}
+    async with sdk_host(env) as host:
+        first = await host.call_tool("search", asked)
+        (folder / "src" / "new.py").write_text("def evict_all(): ...\n")
+        waited = await host.call_tool("index_path", {"path": str(folder), "wait_s": 30})
+        assert waited.structured_content["job"]["state"] == "done"
+        cursor = first.structured_content["next_cursor"]
+        refused = await host.call_tool("search", {**asked, "cursor": cursor})
+    assert "the index changed since the page" in refused.content[0].text
 
 
 async def test_errors_tell_the_agent_what_to_do_next(env):
