@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -10,6 +11,7 @@ import psutil
 import pytest
 from host import COMMAND, Pipes, environment, gateway_was_started, pipes, sdk_host
 from stub_gateway import StubGateway, stub_gateway
+from waiting import BOUND_S, eventually
 
 TOOLS = [
     "search",
@@ -117,6 +119,33 @@ async def test_a_line_that_is_not_json_does_not_end_the_session(tmp_path):
         listed = await server.ask("tools/list", 1)
 
     assert len(listed["result"]["tools"]) == len(TOOLS)
+
+
+async def test_half_a_character_is_answered_and_does_not_end_the_session(tmp_path):
+    async with pipes(environment(tmp_path, SHOAL_URL=NOBODY)) as server:
+        await server.shake_hands()
+        half = b'{"name":"search","arguments":{"query":"\\ud800"}}'
+        server.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + half + b"}")
+        answer = await server.ask("tools/call", 2, name="find", arguments={})
+
+    assert "There is no tool 'find'" in answer["result"]["content"][0]["text"]
+    assert not any(b"Traceback" in line for line in server.heard)
+
+
+async def test_a_call_that_its_host_cancels_is_withdrawn_from_the_gateway(tmp_path):
+    gateway = StubGateway()
+    gateway.hold_searches_until = "never"
+    async with (
+        stub_gateway(gateway) as url,
+        pipes(environment(tmp_path, SHOAL_URL=url)) as server,
+    ):
+        await server.shake_hands()
+        wanted = {"name": "search", "arguments": {"query": "x"}}
+        server.send({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": wanted})
+        await eventually(lambda: "search" in gateway.asked)
+        cancelled = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        server.send({"jsonrpc": "2.0", **cancelled})
+        await asyncio.wait_for(gateway.left.wait(), BOUND_S)
 
 
 @pytest.mark.parametrize("talked", ["not at all", "of the start", "of a tool"])
