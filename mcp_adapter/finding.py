@@ -125,7 +125,7 @@ def passage_answer(passage: Passage, max_tokens: int) -> PassageAnswer:
             return PassageAnswer(**known, text=part.text)
         end = passage.start_line + part.text.count("\n")
         changed = {**known, "end_line": end}
-        hint = f"{part.cut} {_read_on(passage, end)}"
+        hint = f"{part.cut} {_read_on(passage, end, known['path'])}"
         return PassageAnswer(**changed, text=part.text, truncated=True, hint=hint)
 
     def fits(size: int) -> bool:
@@ -235,8 +235,10 @@ def _cost_of_definition(found: Definition) -> int:
     return cost(found, definition_text(found))
 
 
-def _read_on(passage: Passage, end: int) -> str:
+def _read_on(passage: Passage, end: int, path: str) -> str:
+    if path != passage.path:  # as shown, it names nothing
+        return "Raise max_tokens to read on."
     return (
-        f"read_chunk(path={passage.path!r}, collection={passage.collection!r}, "
-        f"start_line={end + 1}) reads on, or raise max_tokens."
+        f"read_chunk(path={path!r}, collection={passage.collection!r}, start_line={end + 1}) "
+        "reads on, or raise max_tokens."
     )

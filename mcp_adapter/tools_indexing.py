@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 import anyio
@@ -11,7 +12,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult
 
-from actors.errors import InvalidRequest, NotFound
+from actors.errors import InvalidRequest, NotFound, ShoalError
 from cluster.protocol import Collection, Job
 from mcp_adapter import arguments as args
 from mcp_adapter import render
@@ -98,7 +99,7 @@ class IndexingTools:
             try:
                 job = await self._ended(job, wait_s, progress)
             except asyncio.CancelledError:
-                with anyio.move_on_after(_GIVE_UP_S, shield=True):
+                with anyio.move_on_after(_GIVE_UP_S, shield=True), suppress(ShoalError):
                     await self._asking.shoal.cancel(job.id)
                 raise
         answer = index_answer(job, located)

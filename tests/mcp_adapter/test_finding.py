@@ -90,7 +90,7 @@ def test_a_search_fits_in_both_forms_and_makes_headway(found, detail, max_tokens
         assert hit.id in text
 
 
-@given(TEXTS, st.text(min_size=1, max_size=400), TOKENS)
+@given(TEXTS, st.text(min_size=1, max_size=400) | st.just("x" * 4096), TOKENS)
 def test_a_passage_fits_in_both_forms(lines, path, max_tokens):
     answer = passage_answer(a_passage(lines, path=path), max_tokens)
     text = passage_text(answer, FENCE)
