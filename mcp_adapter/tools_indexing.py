@@ -58,6 +58,7 @@ _UNKNOWN_JOB = "job_status without job_id lists the latest jobs with their ids."
 _NO_FOLDER = "Give a folder or file that exists where the gateway runs."
 _POLL_S = 0.25
 _GIVE_UP_S = 5.0
+_MOST_NAMED = 20
 
 
 class IndexingTools:
@@ -92,15 +93,16 @@ class IndexingTools:
         collection: args.IndexCollection = None,
         wait_s: args.WaitS = 0,
     ) -> Annotated[CallToolResult, IndexAnswer]:
-        """Start to index; a call that is cancelled while it waits takes its job along."""
+        """Start to index; a call that is cancelled before it returns takes its job along."""
+        shoal = self._asking.shoal
         async with self._asking.during(ctx, _NO_FOLDER) as progress:
             located = self._locate(path)
-            job = await self._asking.shoal.index([located], collection=collection)
+            starting = asyncio.ensure_future(shoal.index([located], collection=collection))
             try:
-                job = await self._ended(job, wait_s, progress)
+                job = await self._ended(await asyncio.shield(starting), wait_s, progress)
             except asyncio.CancelledError:
                 with anyio.move_on_after(_GIVE_UP_S, shield=True), suppress(ShoalError):
-                    await self._asking.shoal.cancel(job.id)
+                    await shoal.cancel((await starting).id)
                 raise
         answer = index_answer(job, located)
         return result(render.index_text(answer), answer)
@@ -158,8 +160,10 @@ def unconfirmed(collections: list[Collection]) -> str:
     """Say what would be deleted, and how to have it deleted."""
     named = ", ".join(
         f"{found.name} ({found.chunks} chunks{f' from {found.source}' if found.source else ''})"
-        for found in collections
+        for found in collections[:_MOST_NAMED]
     )
+    if len(collections) > _MOST_NAMED:
+        named += f" and {len(collections) - _MOST_NAMED} more"
     return (
         f"nothing was deleted. This would make search forget {named or 'nothing: there is none'}; "
         "the files stay. Ask the user, then call again with confirm=true."

@@ -113,6 +113,15 @@ async def test_everything_is_deleted_once_that_is_confirmed(tool):
     assert done.structured_content == {"deleted": ["shoal", "docs"]}
 
 
+async def test_of_very_many_collections_the_first_are_named():
+    many = tuple(a_collection(name=f"c{number}") for number in range(300))
+
+    said = text_of(await old(StubGateway(collections=many), "embed_clear"))
+
+    assert "c19 (1234 chunks from /src/shoal) and 280 more;" in said
+    assert "c20 " not in said
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "instead"),
     [

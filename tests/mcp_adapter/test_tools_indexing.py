@@ -7,11 +7,13 @@ import os
 
 import pytest
 from calling import call, host_of, text_of
+from mcp import Client
 from stub_gateway import StubGateway, a_collection, a_job
-from waiting import eventually
+from waiting import BOUND_S, eventually
 
 from cluster.protocol import FileError
 from mcp_adapter.locating import on_the_gateway, on_this_machine
+from mcp_adapter.server import build_server
 
 
 async def test_indexing_returns_a_job_at_once_with_the_absolute_path(tmp_path, monkeypatch):
@@ -170,6 +172,28 @@ async def test_a_call_that_is_cancelled_while_it_waits_takes_its_job_along():
         await eventually(lambda: "jobs" in gateway.asked)
         calling.cancel()
         await eventually(lambda: ("DELETE", "/v1/jobs/0a1b2c3d4e5f") in gateway.calls)
+
+
+async def test_a_call_that_is_cancelled_before_its_job_is_known_takes_it_along_too():
+    asked, answered, cancelled = asyncio.Event(), asyncio.Event(), []
+
+    class Slow:
+        async def index(self, paths, *, collection):
+            asked.set()
+            await answered.wait()
+            return a_job(id="late")
+
+        async def cancel(self, job_id):
+            cancelled.append(job_id)
+
+    async with Client(build_server(Slow())) as host:
+        calling = asyncio.create_task(host.call_tool("index_path", {"path": "/src"}))
+        await asyncio.wait_for(asked.wait(), BOUND_S)
+        calling.cancel()
+        answered.set()
+        await eventually(lambda: cancelled)
+
+    assert cancelled == ["late"]
 
 
 async def test_a_look_at_a_job_that_is_cancelled_leaves_the_job_alone():
