@@ -188,10 +188,12 @@ class StubGateway:
         while (event := await receive()).get("more_body"):
             body += event["body"]
         body += event.get("body", b"")
-        self.bodies.append(json.loads(body or b"null"))
         operation = scope["path"].split("/")[2]
         self.asked.add(operation)
-        self.calls.append((scope["method"], scope["path"]))
+        if operation != "models":  # which every call asks for that takes longer than a second
+            self.calls.append((scope["method"], scope["path"]))
+        if body:
+            self.bodies.append(json.loads(body))
         if operation == "search":
             await self._hold(receive)
         deletes = (scope["method"], operation) == ("DELETE", "collections")

@@ -61,7 +61,7 @@ async def test_embed_search_knows_four_types(kind, operation, body):
     result = await old(gateway, "embed_search", query="x", search_type=kind)
 
     assert not result.is_error
-    assert gateway.asked == {operation}
+    assert gateway.calls == [("POST", f"/v1/{operation}")]
     assert gateway.bodies == [body]
 
 
