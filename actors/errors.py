@@ -2,15 +2,18 @@
 
 ShoalError
 ├── InvalidRequest            400  the caller asked for something that cannot be
+│   ├── InvalidField          422  one field of the request has a value that cannot be
 │   ├── LimitExceeded         413  larger than Shoal takes
 │   └── NothingToIndex        400  a folder that holds nothing, or nothing any more
 ├── Unauthorized              401  a token is missing or wrong
+├── Forbidden                 403  the token's scope, or the gateway's settings, do not allow it
 ├── NotFound                  404  a collection, job or path that does not exist
 ├── Conflict                  409  another writer was first
 │   └── ModelMismatch         409  query and vectors would come from different models
 ├── StorageError              507  the root cannot be read or written
 │   └── CorruptData           500  what was read is not what was written
 ├── ModelLoadError            503  a model cannot be loaded
+│   └── UnusableModel         422  it is not here yet, and the caller named it
 ├── MemoryLimitExceeded       503  a load or a batch would not fit, or did not fit, into memory
 ├── ReplicaLost               503  the actors that could answer died over this request
 ├── Overloaded                429  too much is waiting already
@@ -51,6 +54,12 @@ class InvalidRequest(ShoalError):
     status = 400
 
 
+class InvalidField(InvalidRequest):
+    """One field of the request, which the message begins with, has a value that cannot be."""
+
+    status = 422
+
+
 class LimitExceeded(InvalidRequest):
     """A request, file or batch is larger than Shoal takes."""
 
@@ -65,6 +74,12 @@ class Unauthorized(ShoalError):
     """The token is missing or wrong."""
 
     status = 401
+
+
+class Forbidden(ShoalError):
+    """The token's scope, or what the gateway is set to allow, does not reach so far."""
+
+    status = 403
 
 
 class NotFound(ShoalError):
@@ -99,6 +114,12 @@ class ModelLoadError(ShoalError):
     """A model cannot be loaded."""
 
     status = 503
+
+
+class UnusableModel(ModelLoadError):
+    """A model that the caller named, and that is not here yet, cannot be had or loaded."""
+
+    status = 422
 
 
 class MemoryLimitExceeded(ShoalError):

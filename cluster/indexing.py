@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -15,7 +15,7 @@ from actors.errors import GatewayUnavailable, ReplicaLost
 from actors.messages import JobState, JobStatus
 from actors.storage import Storage
 from cluster import reindex
-from cluster.addresses import is_git
+from cluster.addresses import CLIENT, is_git
 from cluster.calls import STATUS_S, Calls
 from cluster.checkout import checked_out
 from cluster.daemon import Rooms
@@ -34,6 +34,7 @@ from cluster.protocol import (
 from cluster.reaching import Reach, in_place, temporary_folder
 from cluster.received import Received, lacking, target_and_prefix
 from cluster.repository import repository
+from cluster.roots import Roots
 from cluster.running import RunningJobs
 from cluster.session import STEWARD
 from cluster.settings import Settings
@@ -52,15 +53,22 @@ class Indexing:
         settings: The gateway's settings.
         storage: The root.
         touch: Notes that the gateway is in use.
+        roots: What callers may have indexed.
     """
 
     def __init__(
-        self, calls: Calls, settings: Settings, storage: Storage, touch: Callable[[], None]
+        self,
+        calls: Calls,
+        settings: Settings,
+        storage: Storage,
+        touch: Callable[[], None],
+        roots: Roots,
     ) -> None:
         self._calls = calls
         self._settings = settings
         self._storage = storage
         self._touch = touch
+        self._roots = roots
         self._catalog = Catalog(storage)
         self._temporary = Rooms(settings).temporary
         self._jobs = RunningJobs(calls, touch)
@@ -79,7 +87,7 @@ class Indexing:
 
     async def index(self, body: IndexBody) -> Job:
         """Start an indexing job; see `ShoalClient.index`."""
-        target = await asyncio.to_thread(choose_target, self._catalog, body.paths, body.collection)
+        target = await asyncio.to_thread(self._target, body.paths, body.collection)
         if is_git(body.paths[0]):
             git, limit = repository(body.paths[0]), self._settings.max_file_bytes
             reach: Reach = partial(checked_out, git, self._temporary, limit)
@@ -106,6 +114,7 @@ class Indexing:
 
     async def reindex(self, body: ReindexBody) -> Job:
         """Start a batch job; see `ShoalClient.reindex`."""
+        await asyncio.to_thread(self._check_source, body)
         status = await asyncio.to_thread(reindex.start, self._settings, body)
         self._batch[status.id] = asyncio.create_task(self._keep_up(status.id))
         return _job(status)
@@ -144,6 +153,26 @@ class Indexing:
             return (await asyncio.wait_for(self.jobs(), STATUS_S))[:_JOBS_SHOWN]
         except (TimeoutError, GatewayUnavailable):
             return tuple(map(_job, self._jobs.all()))
+
+    def _target(self, paths: Sequence[str], collection: str | None) -> Target:
+        """Return what is to be indexed, checked before and after it is looked for.
+
+        A collection whose source reaches further than the roots would lead links there.
+        """
+        self._roots.check(*paths)
+        target = choose_target(self._catalog, paths, collection)
+        if not is_git(paths[0]):
+            self._roots.check(target.root)
+        return target
+
+    def _check_source(self, body: ReindexBody) -> None:
+        """Refuse a batch job over what callers may not have indexed, named or stored."""
+        if body.paths:
+            self._target(body.paths, body.collection)
+        else:
+            source = self._catalog.get(body.collection or "").source
+            if source and not source.startswith(f"{CLIENT}://"):
+                self._roots.check(source)
 
     async def _start_job(self, target: Target, model: str | None, reach: Reach) -> Job:
         job = IndexJob(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL, OnProgress, silent
 from actors.engines.hub import cached_models
 from actors.engines.registry import describe, locate
-from actors.errors import CorruptData, ModelMismatch, ShoalError
+from actors.errors import (
+    CorruptData,
+    ModelLoadError,
+    ModelMismatch,
+    NotFound,
+    ShoalError,
+    UnusableModel,
+)
 from actors.messages import Pool
 from cluster.embedding import BlockEmbedder, OpenedModel
 from cluster.protocol import LoadedModel, Model, Replica
@@ -59,6 +66,59 @@ async def open_model(
     return OpenedModel(settled, card.fingerprint, pool.embedders, embed)
 
 
+class KnownModels:
+    """The names of the models that are there, which nothing has to be downloaded or made for.
+
+    Args:
+        catalog: Tells those of collections.
+        default: The gateway's own.
+        get_pools: Returns the pools that there are.
+    """
+
+    def __init__(
+        self, catalog: Catalog, default: str, get_pools: Callable[[], Awaitable[tuple[Pool, ...]]]
+    ) -> None:
+        self._catalog = catalog
+        self._default = default
+        self._get_pools = get_pools
+        self._names = frozenset({default})
+
+    async def full_name(self, name: str) -> str:
+        """Return a model's name, the default one's for "".
+
+        Raises:
+            NotFound: It is not among those that `models` tells of.
+        """
+        if name and name not in self._names:
+            pools = await self._get_pools()
+            self._names = await asyncio.to_thread(self._look, pools)
+            if name not in self._names:
+                there = ", ".join(sorted(self._names))
+                message = f"no model {name!r} is here; there are: {there}"
+                raise NotFound(message)
+        return name or self._default
+
+    @contextlib.asynccontextmanager
+    async def named_by_a_caller(self, name: str | None) -> AsyncIterator[None]:
+        """Run what loads a model that a caller chose; None or "" is the gateway's choice.
+
+        Raises:
+            UnusableModel: In place of ModelLoadError, where the model is none of those there.
+        """
+        try:
+            yield
+        except ModelLoadError as error:
+            try:
+                await self.full_name(name or "")
+            except NotFound:
+                raise UnusableModel(str(error)) from error
+            raise
+
+    def _look(self, pools: Sequence[Pool]) -> frozenset[str]:
+        users = _collections_by_model(self._catalog, self._default)
+        return frozenset((*_used(users, self._default, pools), *cached_models()))
+
+
 def models(
     catalog: Catalog, default: str, pools: Sequence[Pool], replicas: Iterable[Replica]
 ) -> tuple[Model, ...]:
@@ -67,7 +127,7 @@ def models(
     Of the last, only name, path and size are told.
     """
     users = _collections_by_model(catalog, default)
-    used = dict.fromkeys((default, *users, *(pool.model for pool in pools)))
+    used = _used(users, default, pools)
     by_name = {replica.name: replica for replica in replicas}
     described = (_model(name, users.get(name, ()), pools, by_name) for name in used)
     unused = (name for name in dict.fromkeys(cached_models()) if name not in used)
@@ -82,6 +142,10 @@ def load_under_way(replicas: Iterable[Replica]) -> str:
             part = f" ({loaded.fraction:.0%})" if loaded.fraction else ""
             return f"{replica.detail['model']}: {loaded.phase}{part}"
     return ""
+
+
+def _used(users: Iterable[str], default: str, pools: Sequence[Pool]) -> dict[str, None]:
+    return dict.fromkeys((default, *users, *(pool.model for pool in pools)))
 
 
 def _model(

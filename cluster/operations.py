@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from actors.errors import InvalidRequest
 from cluster.lookup_operations import LookupOperations
@@ -25,6 +25,7 @@ from cluster.protocol import (
     IngestChunk,
     IngestReply,
     Job,
+    ListedModel,
     Mode,
     Model,
     ReindexBody,
@@ -41,6 +42,9 @@ from cluster.protocol import (
 )
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)
+_MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
+    Annotated[tuple[ListedModel, ...], BeforeValidator(lambda listed: listed["data"])]
+)
 
 
 class Operations(LookupOperations):
@@ -162,7 +166,7 @@ class Operations(LookupOperations):
     @staticmethod
     def models() -> Call[tuple[Model, ...]]:
         """Return the models that are there, and where each is loaded."""
-        return Call("GET", "/v1/models", TypeAdapter(tuple[Model, ...]))
+        return Call("GET", "/v1/models", _MODELS_REPLY)
 
     @Operation
     @staticmethod

@@ -362,6 +362,22 @@ class Model(Message):
     problem: str = ""
 
 
+class ListedModel(Model):
+    """A model as OpenAI's API lists it, with all that `Model` tells; `id` is its name."""
+
+    id: str = ""
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "shoal"
+
+
+class Models(Message):
+    """The models that are there, as OpenAI's API lists them."""
+
+    object: Literal["list"] = "list"
+    data: tuple[ListedModel, ...]
+
+
 class EmbedBody(Message):
     """Texts to embed."""
 
@@ -420,9 +436,13 @@ class Status(Message):
 
 
 class Problem(Message):
-    """An error as it travels: the class in `actors.errors`, what it says, and the request."""
+    """An error as it travels: the class in `actors.errors`, what it says, and the request.
+
+    `field` is the path of the field that is wrong, where it is one: "filter.paths.0".
+    """
 
     error: str
     message: str
     retry_after_s: float | None = None
     request_id: str = ""
+    field: str = ""

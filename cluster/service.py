@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from actors import messages
 from actors.catalog import Catalog
@@ -32,7 +34,7 @@ from cluster.freshness import Freshness
 from cluster.generations import Generations
 from cluster.indexing import Indexing
 from cluster.lookups import Lookups
-from cluster.models import models
+from cluster.models import KnownModels, models
 from cluster.protocol import (
     Collection,
     EmbedBody,
@@ -50,6 +52,7 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.replies import search_reply
+from cluster.roots import Roots
 from cluster.searches import Searches
 from cluster.session import STEWARD, attach, detach, plan_memory
 from cluster.settings import Settings
@@ -68,18 +71,22 @@ class Service:
 
     Args:
         settings: The gateway's settings.
+        roots: What callers may have indexed.
 
     Attributes:
         phase: What it is doing while it starts; "ready" once it serves, "failed" if it cannot.
         admission: Lets in as many searches as the routers take, before they are read.
         indexing: What changes collections, once it has started.
         lookups: What looks up stored text.
+        known_models: The models that are there, likewise.
     """
 
     indexing: Indexing
+    known_models: KnownModels
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, roots: Roots) -> None:
         self.settings = settings
+        self._roots = roots
         self.phase = "starting"
         self._calls = Calls()
         self._searches = Searches(self._calls)
@@ -100,7 +107,8 @@ class Service:
         storage = await asyncio.to_thread(Storage, self.settings.root_uri)
         self._catalog = Catalog(storage)
         self._generations = Generations(storage)
-        self.indexing = Indexing(self._calls, self.settings, storage, self.touch)
+        self.indexing = Indexing(self._calls, self.settings, storage, self.touch, self._roots)
+        self.known_models = KnownModels(self._catalog, self.settings.model, self._calls.pools)
         await asyncio.to_thread(self._catalog.keep_out)
         await asyncio.to_thread(shutil.rmtree, Rooms(self.settings).temporary, ignore_errors=True)
         await asyncio.to_thread(_check_model, self.settings.model)
@@ -178,15 +186,22 @@ class Service:
 
     async def embed(self, body: EmbedBody, caller: str = "", waited_s: float = 0.0) -> EmbedReply:
         """Embed texts; see `ShoalClient.embed`, and `search` for the rest."""
+        vectors = await self.vectors(body, caller, waited_s)
+        return EmbedReply(dimension=vectors.shape[1], data=packed(vectors))
+
+    async def vectors(
+        self, body: EmbedBody, caller: str = "", waited_s: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Embed texts, as `embed` does, float32 [n, d]."""
         within_s = (body.deadline_s or self.settings.deadline_s) - waited_s
         origin = current()
-        vectors = await self._calls.ask_router(
+        vectors: NDArray[np.float32] = await self._calls.ask_router(
             lambda router: router.embed.remote(
                 body.model, body.texts, body.kind, within_s, caller, origin
             ),
             within_s,
         )
-        return EmbedReply(dimension=vectors.shape[1], data=packed(vectors))
+        return vectors
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""

@@ -27,7 +27,36 @@ class Settings(BaseSettings):
         description="Where collections lie: a folder, or an object-store URI such as s3://bucket/x",
     )
     url: str = Field("", description="Gateway to use instead of this machine's own")
-    token: SecretStr = Field(SecretStr(""), description="Bearer token for `url`")
+    token: SecretStr = Field(
+        SecretStr(""), description="Bearer token for `url`; of a gateway: the one that may do all"
+    )
+    tokens: SecretStr = Field(
+        SecretStr(""),
+        description="Further tokens of a gateway, as scope:secret parted by blanks; a scope is "
+        "search, index (which may search too) or admin",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names, parted by blanks, that a gateway on TCP may be addressed by beside its "
+        "own, addresses and localhost; * is any",
+    )
+    allowed_origins: str = Field(
+        "",
+        description="Web origins, parted by blanks, whose pages may call a gateway on TCP beside "
+        "its own, as in https://tools.example",
+    )
+    rate_limit: float = Field(
+        1000.0,
+        ge=0,
+        description="Requests a second over TCP from one address with one token, twice as many at "
+        "once; 0 is no limit. By default twice what two cores can answer",
+    )
+    index_roots: str = Field(
+        "",
+        description="Folders, object-store prefixes and git addresses, parted by ',', that callers "
+        "may have indexed; by default all that the gateway can read, or nothing on an address that "
+        "others reach",
+    )
     model: str = Field(
         "static:builtin", description="Model of new collections, as [engine:]reference[?option=…]"
     )

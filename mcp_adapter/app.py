@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from actors.errors import (
-    InvalidRequest,
-    LimitExceeded,
-    ShoalError,
-)
+from actors.errors import ShoalError
 from cluster.lookup_protocol import Passage, ReadBody, SimilarBody, SymbolsBody, SymbolsReply
 from cluster.protocol import (
     ClientFolder,
@@ -34,7 +31,7 @@ from cluster.protocol import (
     IngestReply,
     Job,
     Lacking,
-    Model,
+    Models,
     ReindexBody,
     RollbackBody,
     Scale,
@@ -47,23 +44,26 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.service import Service
-from mcp_adapter.door import Door, caller_of, problem_response, waited_s
+from mcp_adapter import problems
+from mcp_adapter.door import Door, Guard, caller_of, waited_s
 from mcp_adapter.leaving import while_connected, while_it_comes
+from mcp_adapter.lines import lines
 from mcp_adapter.metrics import Gateway, exposition
+from mcp_adapter.openai import embeddings, listed
+from mcp_adapter.openapi import openapi
+from mcp_adapter.parsing import ParsedRoute
 from mcp_adapter.requests import Requests, no_times
+from mcp_adapter.scopes import Scope, granted
 
 _log = logging.getLogger("shoal.app")
 
-_MAX_LINE_CHARS = 1 << 20
-"""A chunk of the largest text with a vector of 16,384 dimensions takes about a quarter."""
 
-
-def create_app(service: Service, token: str, end: Callable[[], None]) -> FastAPI:
+def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastAPI:
     """Build the application.
 
     Args:
         service: What answers.
-        token: What every request but the two probes must bear.
+        guard: What every request but the two probes is held against.
         end: Ends the gateway.
     """
 
@@ -76,16 +76,27 @@ def create_app(service: Service, token: str, end: Callable[[], None]) -> FastAPI
 
     app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None)
     times = no_times()
-    app.add_middleware(Door, service=service, token=token)
-    app.add_middleware(Requests, times=times)  # added last, so that it comes first
+    app.add_middleware(Door, service=service, guard=guard)
+    app.add_middleware(Requests, times=times)  # what is added later comes earlier
+    if guard.hosts and guard.hosts.origins:
+        app.add_middleware(CORSMiddleware, **_answers_for_pages_of(guard.hosts.origins))
     app.state.service, app.state.end, app.state.times = service, end, times
-    app.add_exception_handler(ShoalError, _shoal_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ShoalError, problems.shoal_error)
+    app.add_exception_handler(RequestValidationError, problems.invalid)
+    app.add_exception_handler(HTTPException, problems.http_error)
     app.router.routes.append(Route("/v1/search", search, methods=["POST"]))
+    app.router.routes.append(Route("/v1/embeddings", embeddings, methods=["POST"]))
+    app.router.routes.append(Route("/openapi.json", openapi))
     app.include_router(_probes)
     app.include_router(_operations)
     app.include_router(_watching)
     return app
+
+
+def _answers_for_pages_of(origins: Iterable[str]) -> dict[str, Any]:
+    """Return what browsers are told: pages of these origins may read what they are answered."""
+    anything = ("*",)
+    return {"allow_origins": tuple(origins), "allow_methods": anything, "allow_headers": anything}
 
 
 async def _start(service: Service, end: Callable[[], None]) -> None:
@@ -112,7 +123,7 @@ async def _caller(request: Request) -> str:
 _Service = Annotated[Service, Depends(_service)]
 _Caller = Annotated[str, Depends(_caller)]
 _probes = APIRouter()
-_operations = APIRouter(prefix="/v1")
+_operations = APIRouter(prefix="/v1", route_class=ParsedRoute)
 _watching = APIRouter()
 
 
@@ -156,13 +167,15 @@ async def search(request: Request) -> Response:
 @_operations.post("/index")
 async def index(body: IndexBody, service: _Service) -> Job:
     """Start to bring a collection up to date with folders or files of this machine."""
-    return await service.indexing.index(body)
+    async with service.known_models.named_by_a_caller(body.model):
+        return await service.indexing.index(body)
 
 
 @_operations.post("/reindex")
 async def reindex(body: ReindexBody, service: _Service) -> Job:
     """Start a batch job that brings a whole collection up to date."""
-    return await service.indexing.reindex(body)
+    async with service.known_models.named_by_a_caller(body.model):
+        return await service.indexing.reindex(body)
 
 
 @_operations.post("/ingest")
@@ -170,7 +183,7 @@ async def ingest(
     request: Request, service: _Service, collection: Annotated[CollectionName, Query()]
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
-    return await service.indexing.ingest(collection, _lines(request.stream()))
+    return await service.indexing.ingest(collection, lines(request.stream()))
 
 
 @_operations.post("/files/missing")
@@ -178,7 +191,7 @@ async def missing_files(
     request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
 ) -> Lacking:
     """Tell which files of a client's folder are to be sent; each is described by a line."""
-    return await service.indexing.missing(folder, _lines(while_it_comes(request)))
+    return await service.indexing.missing(folder, lines(while_it_comes(request)))
 
 
 @_operations.post("/files")
@@ -186,16 +199,20 @@ async def files(
     request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
 ) -> Job:
     """Start to bring a collection up to date with a client's folder, once all of it is here."""
-    return await service.indexing.receive(folder, while_it_comes(request))
+    async with service.known_models.named_by_a_caller(folder.model):
+        return await service.indexing.receive(folder, while_it_comes(request))
 
 
 @_operations.post("/embed")
 async def embed(
     body: EmbedBody, service: _Service, caller: _Caller, request: Request
 ) -> EmbedReply:
-    """Embed texts."""
+    """Embed texts; with a model that is not here yet where the token may change collections."""
+    if body.model and granted(request.scope) < Scope.INDEX:
+        await service.known_models.full_name(body.model)
     embedding = service.embed(body, caller, waited_s(request.scope))
-    return await while_connected(request, embedding)
+    async with service.known_models.named_by_a_caller(body.model):
+        return await while_connected(request, embedding)
 
 
 @_operations.post("/read")
@@ -224,9 +241,9 @@ async def symbols(
 
 
 @_operations.get("/models")
-async def models(service: _Service) -> tuple[Model, ...]:
-    """Return the models that are there, and where each is loaded."""
-    return await service.models()
+async def models(service: _Service) -> Models:
+    """Return the models that are there, and where each is loaded, listed as OpenAI's API does."""
+    return listed(await service.models())
 
 
 @_operations.get("/jobs")
@@ -305,35 +322,3 @@ async def scale(body: ScaleBody, service: _Service) -> Scale:
 async def shutdown(request: Request) -> None:
     """End the gateway once this is answered."""
     request.app.state.end()
-
-
-async def _lines(stream: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    rest = ""
-    async for piece in stream:
-        *whole, rest = (rest + _decoded(decoder, piece)).split("\n")
-        for line in whole:
-            yield line
-        if len(rest) > _MAX_LINE_CHARS:
-            message = f"a line is over {_MAX_LINE_CHARS} characters; cut the chunk"
-            raise LimitExceeded(message)
-    yield rest + _decoded(decoder, b"", final=True)
-
-
-def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, final: bool = False) -> str:
-    try:
-        return decoder.decode(piece, final)
-    except UnicodeDecodeError as error:
-        message = f"the request is not UTF-8 ({error.reason})"
-        raise InvalidRequest(message) from error
-
-
-async def _shoal_error(_request: Request, error: Exception) -> JSONResponse:
-    return problem_response(error if isinstance(error, ShoalError) else ShoalError(str(error)))
-
-
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
-    where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-    reason = str(first.get("msg", error)).removeprefix("Value error, ")
-    return problem_response(InvalidRequest(f"{where}: {reason}" if where else reason))

@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from actors.errors import InvalidRequest, LimitExceeded, Overloaded, ShoalError, Unauthorized
-from actors.origin import current
-from cluster.protocol import CALLER_HEADER, Problem
+from actors.errors import InvalidRequest, LimitExceeded, Overloaded, ShoalError
+from cluster.protocol import CALLER_HEADER
 from cluster.service import Service
+from mcp_adapter import scopes
+from mcp_adapter.hosts import Hosts
+from mcp_adapter.problems import problem_response
+from mcp_adapter.rates import Rates
+from mcp_adapter.scopes import Keys
 
 PROBES = ("/healthz", "/readyz")
 STREAMED = ("/v1/ingest", "/v1/files", "/v1/files/missing")
-BY_TURNS = ("/v1/search", "/v1/embed")
+BY_TURNS = ("/v1/search", "/v1/embed", "/v1/embeddings")
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
 _MAX_CALLER_CHARS = 64
 _WAITED_S = "shoal.waited_s"
 MAX_BODY_BYTES = 8 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What each request is held against.
+
+    Attributes:
+        keys: The tokens that open the door.
+        hosts: Names and origins that are allowed; None behind a socket, which no browser reaches.
+        rates: How often each caller may ask; None for as often as it likes.
+    """
+
+    keys: Keys
+    hosts: Hosts | None = None
+    rates: Rates | None = None
+
+    def check(self, scope: Scope, headers: Headers) -> None:
+        """Let a request pass, and note with it how far its token reaches.
+
+        Raises:
+            Forbidden: It came by a wrong name, or its token does not reach so far.
+            Overloaded: Too many come.
+            Unauthorized: It bears no token, or a wrong one.
+        """
+        if self.hosts:
+            self.hosts.check(headers.get("host", ""), headers.get("origin", ""))
+        key = self.keys.find(headers.get("authorization", "").encode("latin-1"))
+        if self.rates:
+            self.rates.take((_address(scope), key))
+        scopes.check(key, scope)
+
+
 class Door:
-    """Middleware that refuses requests without the token or over the size, and counts the rest.
+    """Middleware that refuses requests by the guard's rules or for their size, counting the rest.
 
     Args:
         app: What lies behind.
         service: Told which requests are under way, so that it does not end over them.
-        token: What every request but the probes must bear.
+        guard: What every request but the probes is held against.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, token: str) -> None:
+    def __init__(self, app: ASGIApp, service: Service, guard: Guard) -> None:
         self._app = app
         self._service = service
-        self._token = token.encode()
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it with the reason why not."""
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         try:
-            self._check(scope["path"], Headers(scope=scope))
+            self._guard.check(scope, headers)
+            _check_size(scope["path"], headers)
         except ShoalError as error:
-            await problem_response(error)(scope, receive, send)
+            await problem_response(error, scope["path"])(scope, receive, send)
             return
         with self._service.in_use():
             if scope["path"] in BY_TURNS and self._service.phase == "ready":
@@ -67,31 +102,27 @@ class Door:
                 )
                 await inside.enter_async_context(turn)
             except (Overloaded, TimeoutError) as error:
-                await problem_response(_sent_away(error))(scope, receive, send)
+                await problem_response(_sent_away(error), scope["path"])(scope, receive, send)
             else:
                 scope[_WAITED_S] = time.monotonic() - came
                 await self._app(scope, receive, send)
 
-    def _check(self, path: str, headers: Headers) -> None:
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token):
-            message = "the bearer token is missing or wrong; set SHOAL_TOKEN to the gateway's"
-            raise Unauthorized(message)
-        if path in STREAMED:
-            return
-        if "transfer-encoding" in headers:
-            message = f"send this with a Content-Length; only {', '.join(STREAMED)} take a stream"
-            raise InvalidRequest(message)
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-            message = f"the request is over {MAX_BODY_BYTES >> 20} MiB; send less at a time"
-            raise LimitExceeded(message)
+
+def _check_size(path: str, headers: Headers) -> None:
+    if path in STREAMED:
+        return
+    if "transfer-encoding" in headers:
+        message = f"send this with a Content-Length; only {', '.join(STREAMED)} take a stream"
+        raise InvalidRequest(message)
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        message = f"the request is over {MAX_BODY_BYTES >> 20} MiB; send less at a time"
+        raise LimitExceeded(message)
 
 
 def caller_of(scope: Scope) -> str:
     """Return who asks, as far as is known: the client says it, or its address does."""
-    host, _ = scope.get("client") or ("", 0)
-    return Headers(scope=scope).get(CALLER_HEADER, host)[:_MAX_CALLER_CHARS]
+    return Headers(scope=scope).get(CALLER_HEADER, _address(scope))[:_MAX_CALLER_CHARS]
 
 
 def waited_s(scope: Scope) -> float:
@@ -106,11 +137,6 @@ def _sent_away(error: Overloaded | TimeoutError) -> Overloaded:
     return Overloaded("the turn of this request did not come in time", retry_after_s=1.0)
 
 
-def problem_response(error: ShoalError) -> JSONResponse:
-    """Return an error as it travels."""
-    kind, retry = type(error).__name__, error.retry_after_s
-    body = Problem(
-        error=kind, message=str(error), retry_after_s=retry, request_id=current().request_id
-    )
-    headers = {} if retry is None else {"Retry-After": str(max(1, round(retry)))}
-    return JSONResponse(body.model_dump(), error.status, headers)
+def _address(scope: Scope) -> str:
+    host, _ = scope.get("client") or ("", 0)
+    return str(host)

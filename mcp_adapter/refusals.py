@@ -18,6 +18,7 @@ from actors.errors import (
     Conflict,
     CorruptData,
     DeadlineExceeded,
+    Forbidden,
     GatewayUnavailable,
     InvalidRequest,
     LimitExceeded,
@@ -48,6 +49,7 @@ _NEXT: Mapping[type[ShoalError], str] = {
     ReplicaLost: "Call again once; cluster_status says why they died.",
     GatewayUnavailable: "Call again once; if that fails, tell the user.",
     Unauthorized: "Tell the user to set SHOAL_TOKEN; calling again does not help.",
+    Forbidden: "Tell the user: token or gateway do not allow it; calling again does not help.",
     ShoalError: "cluster_status says more.",
 }
 

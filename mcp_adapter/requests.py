@@ -15,7 +15,8 @@ from actors import spans
 from actors.errors import GatewayUnavailable
 from actors.origin import Origin
 from actors.routing.counts import SECONDS, Buckets
-from mcp_adapter.door import PROBES, problem_response
+from mcp_adapter.door import PROBES
+from mcp_adapter.problems import problem_response
 
 _log = logging.getLogger("shoal.requests")
 
@@ -68,7 +69,7 @@ class Requests:
             except Exception as error:  # noqa: BLE001 - whatever it was, the log says it
                 _log.exception("unexpected error", exc_info=error)
                 if not status:
-                    answer = problem_response(_unexpected(error, origin))
+                    answer = problem_response(_unexpected(error, origin), scope["path"])
                     await answer(scope, receive, send_named)
         self._times[_route(scope), status].note(time.perf_counter() - started)
 

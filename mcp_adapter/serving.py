@@ -17,9 +17,14 @@ import uvicorn
 
 from actors.errors import GatewayUnavailable, InvalidRequest
 from cluster.daemon import Endpoint, Rooms, Running
+from cluster.roots import Roots
 from cluster.service import Service
 from cluster.settings import Settings
 from mcp_adapter.app import create_app
+from mcp_adapter.door import Guard
+from mcp_adapter.hosts import Hosts
+from mcp_adapter.rates import Rates
+from mcp_adapter.scopes import Keys
 
 _log = logging.getLogger("shoal.serving")
 
@@ -36,6 +41,11 @@ class Address:
     host: str | None = None
     port: int = 8750
 
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine's users may come to it."""
+        return self.host not in _LOOPBACK
+
 
 def serve(settings: Settings, address: Address) -> None:
     """Run a gateway until it is ended or has been idle for `idle_shutdown_s` seconds.
@@ -48,7 +58,8 @@ def serve(settings: Settings, address: Address) -> None:
     if running:
         message = f"gateway {running.pid} serves this root already; `shoal down` ends it"
         raise GatewayUnavailable(message)
-    if address.host not in _LOOPBACK and not settings.token.get_secret_value():
+    tokens = settings.token.get_secret_value() or settings.tokens.get_secret_value()
+    if address.is_public and not tokens:
         message = f"to listen at {address.host}, set SHOAL_TOKEN to a secret of your choice"
         raise InvalidRequest(message)
     gateway = _Gateway(settings, address)
@@ -72,10 +83,12 @@ class _Gateway:
     def __init__(self, settings: Settings, address: Address) -> None:
         self._settings = settings
         self._rooms = Rooms(settings)
-        self._service = Service(settings)
+        self._roots = Roots.of(settings.index_roots, is_private=not address.is_public)
+        self._service = Service(settings, self._roots)
         token = settings.token.get_secret_value() or secrets.token_urlsafe(32)
         self._endpoint = _endpoint(address, self._rooms, token)
-        app = create_app(self._service, token, self._end)
+        self._guard = _guard(settings, self._endpoint, address.host, token)
+        app = create_app(self._service, self._guard, self._end)
         self._server = _Server(
             self._announce,
             uvicorn.Config(
@@ -108,6 +121,12 @@ class _Gateway:
         running = Running(me.pid, me.create_time(), self._settings.model, self._endpoint)
         self._rooms.write(running)
         _log.info("gateway %d listens at %s", me.pid, self._endpoint.socket or self._endpoint.url)
+        _log.info(
+            "tokens: %s; %s; may be indexed: %s",
+            self._guard.keys,
+            self._guard.hosts or "no hosts or origins are checked on a socket",
+            self._roots,
+        )
 
     def _withdraw(self) -> None:
         mine = self._rooms.read()
@@ -136,6 +155,15 @@ def _endpoint(address: Address, rooms: Rooms, token: str) -> Endpoint:
         return Endpoint("http://shoal", token, str(rooms.socket))
     host = address.host or "127.0.0.1"
     return Endpoint(f"http://{host}:{address.port or _free_port(host)}", token)
+
+
+def _guard(settings: Settings, endpoint: Endpoint, host: str | None, token: str) -> Guard:
+    """Return what requests are held against: all of it where they come over TCP."""
+    keys = Keys(token, settings.tokens.get_secret_value())
+    if endpoint.socket:
+        return Guard(keys)
+    hosts = Hosts.of(host or "localhost", settings.allowed_hosts, settings.allowed_origins)
+    return Guard(keys, hosts, Rates(settings.rate_limit) if settings.rate_limit else None)
 
 
 def _free_port(host: str) -> int:

@@ -118,7 +118,7 @@ def test_a_request_over_the_wire_is_checked_as_the_clients_are(shoal):
     http = shoal._http
     for body in ({"query": "x", "limit": 0}, {"query": "x" * 1_000_000}, {"nonsense": 1}, []):
         answer = http.post("/v1/search", json=body)
-        assert (answer.status_code, answer.json()["error"]) == (400, "InvalidRequest")
+        assert (answer.status_code, answer.json()["error"]) == (422, "InvalidField")
     assert http.post("/v1/search", content=b"x" * 9_000_000).status_code == 413
     assert http.post("/v1/search", content=b"{").status_code == 400
     for path in ("/v1/status", "/openapi.json"):

@@ -122,4 +122,4 @@ def test_its_spans_are_one_trace_from_the_caller_to_hosts_and_replicas(own, room
 
 def test_an_error_names_its_request(own):
     answer = post(own, "/v1/search", {"query": ""}, **{"x-request-id": "case-2"})
-    assert (answer.status_code, answer.json()["request_id"]) == (400, "case-2")
+    assert (answer.status_code, answer.json()["request_id"]) == (422, "case-2")

@@ -198,6 +198,8 @@ class StubGateway:
             await self._hold(receive)
         deletes = (scope["method"], operation) == ("DELETE", "collections")
         status, content = (200, b"null") if deletes else _http(self.replies[operation])
+        if operation == "models" and status == 200:
+            content = b'{"data": ' + content + b"}"
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
