@@ -28,7 +28,11 @@ Count = Annotated[int, Field(ge=1, le=256)]
 Mode = Literal["hybrid", "semantic", "lexical"]
 MAX_PATH_CHARS = 4096
 FilePath = Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARS)]
-CollectionName = Annotated[str, Field(min_length=1, max_length=63)]
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+"""Told in schemas, and left to the catalog to check, whose message says more."""
+CollectionName = Annotated[
+    str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": _NAME})
+]
 GenerationNumber = Annotated[int, Field(ge=1)]
 
 

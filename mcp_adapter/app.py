@@ -271,37 +271,39 @@ async def collections(service: _Service) -> tuple[Collection, ...]:
 
 
 @_operations.delete("/collections/{collection}")
-async def delete(collection: str, service: _Service) -> None:
+async def delete(collection: CollectionName, service: _Service) -> None:
     """Delete a collection."""
     await service.delete(collection)
 
 
 @_operations.put("/watches/{collection}")
-async def watching(collection: str, body: WatchBody, service: _Service) -> None:
+async def watching(collection: CollectionName, body: WatchBody, service: _Service) -> None:
     """Take note of how far a collection is behind the source that somebody watches."""
     await service.watching(collection, body)
 
 
 @_operations.delete("/watches/{collection}")
-async def unwatch(collection: str, watcher: Annotated[str, Query()], service: _Service) -> None:
+async def unwatch(
+    collection: CollectionName, watcher: Annotated[str, Query()], service: _Service
+) -> None:
     """Take note that somebody does not watch a collection any more."""
     service.unwatch(collection, watcher)
 
 
 @_operations.get("/collections/{collection}/generations")
-async def history(collection: str, service: _Service) -> tuple[Generation, ...]:
+async def history(collection: CollectionName, service: _Service) -> tuple[Generation, ...]:
     """Return the generations of a collection that can be gone back to, newest first."""
     return await service.history(collection)
 
 
 @_operations.post("/collections/{collection}/verify")
-async def verify(collection: str, body: VerifyBody, service: _Service) -> Verification:
+async def verify(collection: CollectionName, body: VerifyBody, service: _Service) -> Verification:
     """Read a generation from end to end and return what is wrong with it."""
     return await service.verify(collection, body)
 
 
 @_operations.post("/collections/{collection}/rollback")
-async def rollback(collection: str, body: RollbackBody, service: _Service) -> Generation:
+async def rollback(collection: CollectionName, body: RollbackBody, service: _Service) -> Generation:
     """Publish what an old generation holds as a new one."""
     return await service.rollback(collection, body)
 

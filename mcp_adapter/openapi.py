@@ -34,6 +34,7 @@ from mcp_adapter.scopes import needed
 _Json = dict[str, Any]
 _METHODS = ("get", "put", "post", "delete")
 _REF = "#/components/schemas/{model}"
+_LINES = "application/x-ndjson"
 _TOKEN = "token"  # noqa: S105 - the name of the security scheme
 
 ERRORS = {
@@ -50,6 +51,11 @@ ERRORS = {
     "504": "Time ran out before there was anything to answer.",
     "507": "The root cannot be read or written.",
 }
+_ASKS_SOMETHING = [
+    {"required": ["query"], "properties": {"query": {"pattern": r"\S"}}},
+    {"required": ["vector", "mode"], "properties": {"mode": {"const": "semantic"}}},
+]
+"""What a validator of `SearchBody` asks for, which pydantic's schema cannot tell."""
 _LATER = ("429", "503", "504")
 _RETRY_AFTER = {
     "description": "Seconds after which a retry is worth it.",
@@ -80,11 +86,9 @@ class Streamed(NamedTuple):
 
 
 STREAMED = {
-    "/v1/ingest": Streamed(
-        "application/x-ndjson", (IngestChunk,), "Chunks, one JSON document a line, of any number."
-    ),
+    "/v1/ingest": Streamed(_LINES, (IngestChunk,), "Chunks, one JSON document a line."),
     "/v1/files/missing": Streamed(
-        "application/x-ndjson", (ClientFile,), "Descriptions of files, one JSON document a line."
+        _LINES, (ClientFile,), "Descriptions of files, one JSON document a line."
     ),
     "/v1/files": Streamed(
         "application/octet-stream",
@@ -161,12 +165,16 @@ def _by_hand(path: str, known: ByHand) -> _Json:
 
 
 def _streamed(streamed: Streamed) -> _Json:
-    """Return a body that goes on for as long as its caller likes, which no schema can describe."""
-    parts = " ".join(f"`#/components/schemas/{part.__name__}`" for part in streamed.parts)
+    """Return a body of any length: lines as OpenAPI 3.2 has them, an array, and else a text."""
+    schema: _Json = {"type": "string"}
+    if streamed.media_type == _LINES:
+        (part,) = streamed.parts
+        schema = {"type": "array", "items": _schema(part)["schema"]}
+    parts = " ".join(f"`{_REF.format(model=part.__name__)}`" for part in streamed.parts)
     return {
         "required": True,
         "description": f"{streamed.description} See {parts}.",
-        "content": {streamed.media_type: {"schema": {"type": "string"}}},
+        "content": {streamed.media_type: {"schema": schema}},
     }
 
 
@@ -192,6 +200,7 @@ def _schemas() -> _Json:
     named += [(model, "validation") for model in bodies]
     _, found = models_json_schema(named, ref_template=_REF)  # type: ignore[arg-type]
     schemas: _Json = found["$defs"]
+    schemas["SearchBody"]["anyOf"] = _ASKS_SOMETHING
     return schemas
 
 
