@@ -31,8 +31,8 @@ class Scope(IntEnum):
 _READING = frozenset(
     f"/v1/{name}" for name in ("search", "embed", "embeddings", "read", "similar", "symbols")
 )
-_SESSIONS = "/mcp"
-"""Whose tools each check what their caller may."""
+_OF_TOOLS = ("/mcp", "/mcp/stateless")
+"""What tools ask of the gateway comes through the door again, with their caller's token."""
 _CHANGING = frozenset(
     f"/v1/{name}" for name in ("index", "reindex", "ingest", "files", "files/missing")
 )
@@ -41,7 +41,7 @@ _OF_ONE = ("/v1/jobs/", "/v1/watches/")
 
 def needed(method: str, path: str) -> Scope:
     """Return what a token must reach for a request; for what is not known here, all."""
-    if method in {"GET", "HEAD", "OPTIONS"} or path in _READING or path == _SESSIONS:
+    if method in {"GET", "HEAD", "OPTIONS"} or path in _READING or path in _OF_TOOLS:
         return Scope.SEARCH
     if path in _CHANGING or path.startswith(_OF_ONE):
         return Scope.INDEX

@@ -46,6 +46,8 @@ def test_an_entry_that_is_no_token_is_refused_without_being_repeated(entry):
         ("GET", "/metrics", Scope.SEARCH),
         ("POST", "/v1/search", Scope.SEARCH),
         ("POST", "/v1/embeddings", Scope.SEARCH),
+        ("POST", "/mcp", Scope.SEARCH),
+        ("DELETE", "/mcp", Scope.SEARCH),
         ("POST", "/v1/index", Scope.INDEX),
         ("POST", "/v1/files/missing", Scope.INDEX),
         ("DELETE", "/v1/jobs/0a1b", Scope.INDEX),
