@@ -27,7 +27,7 @@ test-vllm: $(VLLM)/.synced
 
 # What others wrote against our MCP server: the official suite, the Inspector, TypeScript clients.
 conformance: $(VENV)/.synced $(NODE)/.synced
-	$(BIN)/python -m pytest tests/conformance
+	SHOAL_CONFORMANCE_RESULTS=$(CURDIR)/tests/conformance/results $(BIN)/python -m pytest tests/conformance
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .

@@ -19,12 +19,15 @@ BOUND_S = 170
 
 @pytest.fixture(scope="session")
 def node():
-    """Return what runs a script in Node: `node(script, *arguments)` returns the ended process."""
+    """Return what runs a script in Node: `node(script, *arguments)` returns the ended process.
+
+    Scripts and working folder are sought below what is installed.
+    """
     if not (INSTALLED / ".synced").exists():
         pytest.skip("Node is not installed; `make conformance` does that")
 
     def run(script, *arguments, **options):
-        command = [NODE, script, *map(str, arguments)]
+        command = [NODE, INSTALLED / script, *map(str, arguments)]
         return subprocess.run(
             command,
             check=False,
@@ -68,7 +71,8 @@ def _serving(*arguments):
     folders = os.pathsep.join(str(HERE.parent / name) for name in ("mcp_adapter", ""))
     command = [sys.executable, HERE / "serve.py", *arguments]
     env = {**os.environ, "PYTHONPATH": folders}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, env=env, **quiet) as process:
         try:
             yield process.stdout.readline().strip()
         finally:
