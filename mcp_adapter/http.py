@@ -1,7 +1,7 @@
 """MCP over Streamable HTTP: `/mcp` in the gateway's own application.
 
 Nothing of the MCP SDK is imported before the first request comes: that takes most of a second and
-some 50 MB, and most gateways are never asked for MCP over HTTP.
+some 40 MB, and most gateways are never asked for MCP over HTTP.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from mcp_adapter.server import ShoalServer, build_server
 from mcp_adapter.within import Within
 
 _MAX_SESSIONS = 1_000
+"""An idle one takes 31 kB."""
 
 
 def opened(
