@@ -24,6 +24,8 @@ BY_TURNS = ("/v1/search", "/v1/embed", "/v1/embeddings")
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
 LISTENED = "/mcp"
 """A GET of it is an open ear: it asks for nothing, and may stay for hours."""
+WITHIN = "shoal.within"
+"""Marks what the gateway asks itself on behalf of a caller, whose own request was counted."""
 _MAX_CALLER_CHARS = 64
 _WAITED_S = "shoal.waited_s"
 MAX_BODY_BYTES = 8 << 20
@@ -54,7 +56,7 @@ class Guard:
         if self.hosts:
             self.hosts.check(headers.get("host", ""), headers.get("origin", ""))
         key = self.keys.find(headers.get("authorization", "").encode("latin-1"))
-        if self.rates:
+        if self.rates and WITHIN not in scope:
             self.rates.take((_address(scope), key))
         scopes.check(key, scope)
 

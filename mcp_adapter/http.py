@@ -7,7 +7,7 @@ some 40 MB, and most gateways are never asked for MCP over HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 
@@ -17,21 +17,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_adapter.within import Asking, heard, on_behalf_of
 
-LOOPBACK_HOSTS = tuple(
-    host + port for host in ("127.0.0.1", "localhost", "[::1]") for port in ("", ":*")
-)
-LOOPBACK_ORIGINS = tuple(f"http://{host}" for host in LOOPBACK_HOSTS)
-"""As names of hosts and origins are written: `:*` stands for any port."""
 STATELESS = "/mcp/stateless"
 
 Opened = AbstractAsyncContextManager[ASGIApp]
-Opens = Callable[[ASGIApp, Sequence[str], Sequence[str]], Opened]
-"""Makes the application that speaks MCP; its arguments are those of `McpEndpoint`."""
+Opens = Callable[[ASGIApp], Opened]
+"""Makes the application that speaks MCP; its argument is that of `McpEndpoint`."""
 
 
-def open_lazily(gateway: ASGIApp, hosts: Sequence[str], origins: Sequence[str]) -> Opened:
+def open_lazily(gateway: ASGIApp) -> Opened:
     """Return what `mcp_adapter.streamable` serves, which is imported now."""
-    opened: Opened = import_module("mcp_adapter.streamable").opened(gateway, hosts, origins)
+    opened: Opened = import_module("mcp_adapter.streamable").opened(gateway)
     return opened
 
 
@@ -40,21 +35,14 @@ class McpEndpoint:
 
     Args:
         gateway: The gateway's application, which the tools ask.
-        hosts: Names by which the gateway may be called, as in its callers' `Host`.
-        origins: Web pages that may call it, as in the `Origin` that browsers send.
 
     Attributes:
         opens: Makes what answers, at the first request.
     """
 
-    def __init__(
-        self,
-        gateway: ASGIApp,
-        hosts: Sequence[str] = LOOPBACK_HOSTS,
-        origins: Sequence[str] = LOOPBACK_ORIGINS,
-    ) -> None:
+    def __init__(self, gateway: ASGIApp) -> None:
         self.opens: Opens = open_lazily
-        self._made_from = (gateway, tuple(hosts), tuple(origins))
+        self._gateway = gateway
         self._opening: asyncio.Task[ASGIApp] | None = None
         self._serving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -99,7 +87,7 @@ class McpEndpoint:
     async def _serve(self, made: asyncio.Future[ASGIApp]) -> None:
         """Hold it open: the task that opens it has to be the one that closes it."""
         try:
-            opened = await asyncio.to_thread(self.opens, *self._made_from)
+            opened = await asyncio.to_thread(self.opens, self._gateway)
             async with opened as answer:
                 made.set_result(answer)
                 await self._closing.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,36 +18,31 @@ from mcp_adapter.http import STATELESS
 from mcp_adapter.server import ShoalServer, build_server
 from mcp_adapter.within import Within
 
+_BY_THE_DOOR = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+"""Hosts and origins are checked there, by rules that the SDK's lists cannot say."""
 _MAX_SESSIONS = 1_000
 """An idle one takes 31 kB."""
 
 
-def opened(
-    gateway: ASGIApp, hosts: Sequence[str], origins: Sequence[str]
-) -> AbstractAsyncContextManager[ASGIApp]:
-    """Serve our tools over a gateway's application; arguments as for `McpEndpoint`."""
-    return serving(build_server(Within(gateway)), hosts, origins)
+def opened(gateway: ASGIApp) -> AbstractAsyncContextManager[ASGIApp]:
+    """Serve our tools over a gateway's application."""
+    return serving(build_server(Within(gateway)))
 
 
 def serving(
     server: ShoalServer,
-    hosts: Sequence[str],
-    origins: Sequence[str],
     **in_sessions: Any,  # noqa: ANN401 - the SDK's
 ) -> AbstractAsyncContextManager[ASGIApp]:
     """Serve a server, in every way that a client may want; yields the application.
 
     Args:
         server: What answers.
-        hosts: As for `McpEndpoint`.
-        origins: As for `McpEndpoint`.
         in_sessions: What sessions have besides, as `MCPServer.streamable_http_app` takes it.
     """
-    security = TransportSecuritySettings(allowed_hosts=list(hosts), allowed_origins=list(origins))
 
     def manager(**options: Any) -> StreamableHTTPSessionManager:  # noqa: ANN401
         server.streamable_http_app(
-            transport_security=security, max_request_body_size=MAX_BODY_BYTES, **options
+            transport_security=_BY_THE_DOOR, max_request_body_size=MAX_BODY_BYTES, **options
         )
         return server.session_manager
 

@@ -23,7 +23,7 @@ from actors.origin import current
 from cluster.client import reply_of
 from cluster.operations import Call, Operations, T
 from cluster.protocol import CALLER_HEADER
-from mcp_adapter.door import caller_of
+from mcp_adapter.door import WITHIN, caller_of
 from mcp_adapter.requests import REQUEST_ID
 
 _PASSED_ON = ("authorization", "host")
@@ -131,4 +131,5 @@ def _scope(call: Call[Any], length: int, outside: Scope) -> Scope:
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
         "client": outside.get("client"),
         "server": outside.get("server"),
+        WITHIN: True,
     }

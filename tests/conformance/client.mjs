@@ -1,6 +1,9 @@
 // Talks to our server as an application would, and prints what came of it as one JSON document.
 //
-//     node client.mjs sdk|client ADDRESS          (one of the two TypeScript packages; URL or command)
+//     node client.mjs sdk|client|modern ADDRESS
+//
+// sdk is the TypeScript SDK 1.x, client its successor, modern the same in the era without handshakes;
+// an address is a URL, or a command and its arguments.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -21,7 +24,8 @@ const { Client, StreamableHTTPClientTransport, StdioClientTransport } = await (w
 const transport = address[0].startsWith("http")
   ? new StreamableHTTPClientTransport(new URL(address[0]))
   : new StdioClientTransport({ command: address[0], args: address.slice(1), env: { ...process.env } });
-const client = new Client({ name: `test of ${which}`, version: "1" });
+const options = which === "modern" ? { versionNegotiation: { mode: "auto" } } : {};
+const client = new Client({ name: `test of ${which}`, version: "1" }, options);
 await client.connect(transport);
 
 const call = (name, args = {}, options = {}) => {
@@ -30,7 +34,8 @@ const call = (name, args = {}, options = {}) => {
 };
 const search = (query, options) => call("search", { query }, options);
 
-const told = { tools: (await client.listTools()).tools.map((tool) => tool.name) };
+const version = which === "sdk" ? transport.protocolVersion : client.getNegotiatedProtocolVersion();
+const told = { version, tools: (await client.listTools()).tools.map((tool) => tool.name) };
 told.found = (await search("admit")).structuredContent.hits[0].path;
 told.refused = (await search("")).isError;
 

@@ -68,7 +68,7 @@ def client(node):
 
 @contextmanager
 def _serving(*arguments):
-    folders = os.pathsep.join(str(HERE.parent / name) for name in ("mcp_adapter", ""))
+    folders = os.pathsep.join(str(HERE.parent / name) for name in ("mcp_adapter", "", ".."))
     command = [sys.executable, HERE / "serve.py", *arguments]
     env = {**os.environ, "PYTHONPATH": folders}
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}

@@ -14,7 +14,7 @@ import warnings
 
 import fixtures
 import rounds
-from canned import TOKEN, CannedService, served
+from canned import TOKEN, CannedService, guard, served
 from mcp.shared.exceptions import MCPDeprecationWarning
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,17 +28,17 @@ _RETRY_MS = 100
 
 def application(name: str) -> ASGIApp:
     """Return our application, with what the suite looks for unless it is to be plain."""
-    app = create_app(CannedService(), TOKEN, lambda: None)
+    app = create_app(CannedService(), guard(), lambda: None)
     if name != "plain":
         app.state.mcp.opens = _equipped
     return _bearing_the_token(app)
 
 
-def _equipped(gateway, hosts, origins):
+def _equipped(gateway):
     server = build_server(Within(gateway))
     fixtures.equip(server)
     rounds.equip(server)
-    return serving(server, hosts, origins, event_store=fixtures.Events(), retry_interval=_RETRY_MS)
+    return serving(server, event_store=fixtures.Events(), retry_interval=_RETRY_MS)
 
 
 def _bearing_the_token(app: ASGIApp) -> ASGIApp:

@@ -13,11 +13,22 @@ from stub_gateway import a_collection, a_hit, a_job, a_reply, a_status
 
 from actors.routing.admission import Admission
 from cluster.protocol import SearchBody, SearchReply
+from cluster.roots import Roots
 from cluster.service import Service
 from cluster.settings import Settings
+from mcp_adapter.door import Guard
+from mcp_adapter.hosts import Hosts
+from mcp_adapter.rates import Rates
+from mcp_adapter.scopes import Keys
 
 TOKEN = "let-me-in"
+SEARCHING = "let-me-search-only"
 HELD = "hold this search"
+
+
+def guard(rates: Rates | None = None) -> Guard:
+    """Return what the door checks of a gateway on loopback: tokens, hosts and origins."""
+    return Guard(Keys(TOKEN, f"search:{SEARCHING}"), Hosts.of("127.0.0.1"), rates)
 
 
 class CannedService(Service):
@@ -30,7 +41,7 @@ class CannedService(Service):
     """
 
     def __init__(self) -> None:
-        super().__init__(Settings(root="/nowhere"))
+        super().__init__(Settings(root="/nowhere"), Roots.of("", is_private=True))
         self.admission = Admission()
         self.callers: list[str] = []
         self.held = asyncio.Event()
