@@ -74,6 +74,8 @@ def _serving(*arguments):
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, env=env, **quiet) as process:
         try:
-            yield process.stdout.readline().strip()
+            url = process.stdout.readline().strip()
+            assert url, "it did not start; run it by hand to see why"
+            yield url
         finally:
             process.terminate()
