@@ -18,8 +18,10 @@ from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
 from cluster import (
     collection_commands,
+    connecting_commands,
     job_commands,
     model_commands,
+    open_command,
     search_commands,
     watch_command,
 )
@@ -42,7 +44,9 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="models")
 app.add_typer(collection_commands.app, name="collections")
+app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
+app.command("open")(open_command.open_page)
 app.command()(watch_command.watch)
 for _command in search_commands.COMMANDS:
     app.command()(_command)
@@ -210,21 +214,6 @@ def serve(
     from cluster import cli  # noqa: PLC0415
 
     cli.serve(settings, host, port)
-
-
-@app.command()
-@with_settings
-def mcp(
-    settings: Settings,
-    compatibility: Annotated[
-        bool, typer.Option("--compatibility", help="Offer the names of embed-search's tools too.")
-    ] = False,
-) -> None:
-    """Serve MCP over stdio; the gateway is started by the first tool that needs it."""
-    from cluster import cli  # noqa: PLC0415
-
-    wanted = compatibility or settings.mcp_compatibility
-    cli.mcp(settings.model_copy(update={"mcp_compatibility": wanted}))
 
 
 @app.command()
