@@ -44,7 +44,7 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.service import Service
-from mcp_adapter import problems
+from mcp_adapter import page, problems
 from mcp_adapter.door import Door, Guard, caller_of, waited_s
 from mcp_adapter.http import McpEndpoint
 from mcp_adapter.leaving import while_connected, while_it_comes
@@ -64,7 +64,7 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
 
     Args:
         service: What answers.
-        guard: What every request but the two probes is held against.
+        guard: What every request but the probes and the page's files is held against.
         end: Ends the gateway.
     """
 
@@ -93,6 +93,7 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
     app.router.routes.append(Route("/openapi.json", openapi))
     app.router.routes += mcp.routes
     app.include_router(_probes)
+    app.include_router(page.router)
     app.include_router(_operations)
     app.include_router(_watching)
     return app

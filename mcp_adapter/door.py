@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from actors.errors import InvalidRequest, LimitExceeded, Overloaded, ShoalError
 from cluster.protocol import CALLER_HEADER
 from cluster.service import Service
-from mcp_adapter import scopes
+from mcp_adapter import page, scopes
 from mcp_adapter.hosts import Hosts
 from mcp_adapter.problems import problem_response
 from mcp_adapter.rates import Rates
@@ -67,7 +67,7 @@ class Door:
     Args:
         app: What lies behind.
         service: Told which requests are under way, so that it does not end over them.
-        guard: What every request but the probes is held against.
+        guard: What every request but the probes and the page's files is held against.
     """
 
     def __init__(self, app: ASGIApp, service: Service, guard: Guard) -> None:
@@ -77,7 +77,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it with the reason why not."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES + page.PATHS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
