@@ -78,15 +78,23 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_hits_come_while_one_types():
+async def test_hits_come_as_soon_as_one_stops_to_type():
     service = RecordedService(a_reply(*HITS))
     async with opened(service) as tab:
-        await tab.locator("#query").press_sequentially("where is", delay=1)
+        asked = []
+        tab.on("request", lambda request: request.url.endswith("/v1/search") and asked.append(1))
+        await expect(tab.locator("#all")).to_be_visible()
+        await tab.clock.install(time=0)
+        await tab.clock.pause_at(1000)
+        for letters in ("where", " is", " it"):
+            await tab.locator("#query").press_sequentially(letters)
+            await tab.clock.run_for(149)
+        await tab.clock.run_for(1)
         await expect(tab.locator(".hit")).to_have_count(3)
         await expect(tab.locator("#found")).to_contain_text("3 hits")
         await expect(tab.locator(".hit .place").first).to_have_text("actors/router.py:12-44")
-        assert service.searched[-1].query == "where is"
-        assert len(service.searched) < len("where is")
+        assert [body.query for body in service.searched] == ["where is it"]
+        assert len(asked) == 1
 
 
 async def test_another_letter_withdraws_the_search_that_is_under_way():
