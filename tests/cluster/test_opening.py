@@ -108,3 +108,18 @@ def test_a_gateway_elsewhere_is_opened_at_its_own_address():
     env = {**os.environ, "SHOAL_TOKEN": "a/b"}
     done = run_shoal("open", "--url", "https://gateway.example/", env=env)
     assert done.stdout == "https://gateway.example/#token=a%2Fb\n"
+
+
+async def test_it_ends_while_browsers_hold_connections(socket):
+    connected = asyncio.Event()
+
+    async def wait(reader, _writer):
+        connected.set()
+        await reader.read()
+
+    async with gateway(socket, wait), asyncio.timeout(10):
+        async with passing_on(socket) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await connected.wait()
+        assert await reader.read() == b""
+        await hang_up(writer)

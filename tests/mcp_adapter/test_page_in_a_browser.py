@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -280,10 +281,9 @@ async def test_a_narrow_window_needs_no_scrolling_sideways():
 
 async def test_shoal_open_shows_a_real_gateway(shoal, gateway, folder):
     shoal.wait(shoal.index([folder], collection="page"))
-    program = str(Path(sys.executable).parent / "shoal")
-    relay = await asyncio.create_subprocess_exec(
-        program, "open", "--root", gateway.root, stdout=asyncio.subprocess.PIPE
-    )
+    heeding = ("env", "--default-signal=INT")  # what was started in the background ignores Ctrl-C
+    command = (*heeding, Path(sys.executable).parent / "shoal", "open", "--root", gateway.root)
+    relay = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         address = await asyncio.wait_for(relay.stdout.readline(), BOUND_MS / 1000)
         async with chromium() as tab:
@@ -293,8 +293,9 @@ async def test_shoal_open_shows_a_real_gateway(shoal, gateway, folder):
             await expect(tab.locator(".hit").first).to_contain_text("src/http.go")
             await expect(tab.locator("#replicas")).to_contain_text("router-0")
     finally:
-        relay.terminate()
-        await relay.wait()
+        relay.send_signal(signal.SIGINT)
+        code = await asyncio.wait_for(relay.wait(), BOUND_MS / 1000)
+    assert code == 0
 
 
 def luminance(colour):
