@@ -20,7 +20,9 @@ from mcp_adapter.scopes import Keys
 
 PROBES = ("/healthz", "/readyz")
 STREAMED = ("/v1/ingest", "/v1/files", "/v1/files/missing")
-BY_TURNS = ("/v1/search", "/v1/embed", "/v1/embeddings")
+BY_TURNS = tuple(
+    f"/v1/{name}" for name in ("search", "read", "similar", "symbols", "embed", "embeddings")
+)
 """What routers answer: they and the gateway take so many at once, and the rest comes back later."""
 LISTENED = "/mcp"
 """A GET of it is an open ear: it asks for nothing, and may stay for hours."""

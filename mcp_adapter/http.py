@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 
+from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,11 +21,11 @@ from mcp_adapter.within import Asking, heard, on_behalf_of
 STATELESS = "/mcp/stateless"
 
 Opened = AbstractAsyncContextManager[ASGIApp]
-Opens = Callable[[ASGIApp], Opened]
+Opens = Callable[[FastAPI], Opened]
 """Makes the application that speaks MCP; its argument is that of `McpEndpoint`."""
 
 
-def open_lazily(gateway: ASGIApp) -> Opened:
+def open_lazily(gateway: FastAPI) -> Opened:
     """Return what `mcp_adapter.streamable` serves, which is imported now."""
     opened: Opened = import_module("mcp_adapter.streamable").opened(gateway)
     return opened
@@ -40,7 +41,7 @@ class McpEndpoint:
         opens: Makes what answers, at the first request.
     """
 
-    def __init__(self, gateway: ASGIApp) -> None:
+    def __init__(self, gateway: FastAPI) -> None:
         self.opens: Opens = open_lazily
         self._gateway = gateway
         self._opening: asyncio.Task[ASGIApp] | None = None

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import FastAPI
 from mcp.server.streamable_http import check_accept_headers
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
@@ -24,9 +25,10 @@ _MAX_SESSIONS = 1_000
 """An idle one takes 31 kB."""
 
 
-def opened(gateway: ASGIApp) -> AbstractAsyncContextManager[ASGIApp]:
+def opened(gateway: FastAPI) -> AbstractAsyncContextManager[ASGIApp]:
     """Serve our tools over a gateway's application."""
-    return serving(build_server(Within(gateway)))
+    compatibility = gateway.state.service.settings.mcp_compatibility
+    return serving(build_server(Within(gateway), compatibility=compatibility))
 
 
 def serving(

@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from actors.origin import current
 from cluster.client import reply_of
-from cluster.operations import Call, Operations, T
+from cluster.operation import Call, T
+from cluster.operations import Operations
 from cluster.protocol import CALLER_HEADER
 from mcp_adapter.door import WITHIN, caller_of
 from mcp_adapter.requests import REQUEST_ID

@@ -17,6 +17,8 @@ from stub_gateway import a_hit, a_reply, a_status
 from actors.routing.admission import Admission
 from cluster.protocol import SearchBody, SearchReply, Status
 from mcp_adapter.app import create_app
+from mcp_adapter.door import Guard
+from mcp_adapter.scopes import Keys
 
 TOKEN = "a-token/of+mine"
 
@@ -56,7 +58,7 @@ class RecordedService:
 
 
 def app(service: RecordedService):
-    return create_app(service, TOKEN, lambda: None)
+    return create_app(service, Guard(Keys(TOKEN)), lambda: None)
 
 
 @asynccontextmanager
