@@ -26,7 +26,7 @@ def tcp_gateway(root, log, **environment):
     with log.open("w") as stderr, subprocess.Popen(command, env=env, stderr=stderr) as process:
         family = []
         try:
-            url = until(lambda: process.poll() is None and rooms.read()).endpoint.url
+            url = until(lambda: process.poll() is None and rooms.read(), _START_S).endpoint.url
             until(lambda: _is_ready(url), _START_S)
             family = psutil.Process(process.pid).children(recursive=True)
             yield url
