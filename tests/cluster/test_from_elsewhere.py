@@ -239,7 +239,7 @@ def test_a_connection_that_breaks_publishes_nothing_and_leaves_nothing(
     with socket.create_connection((url.host, url.port)) as connection:
         connection.sendall(
             f"POST /v1/files?collection={name}&folder={HERE}{folder} HTTP/1.1\r\n"
-            f"Host: x\r\nAuthorization: Bearer {remote[1]}\r\n"
+            f"Host: {url.host}\r\nAuthorization: Bearer {remote[1]}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
         connection.sendall(f"{len(WHOLE):x}\r\n".encode() + WHOLE + b"\r\n")
