@@ -128,7 +128,8 @@ def _not_found(
         return told[0]
     problems = [c.problem for c in _coverage(plan, shards, answers) if c.coverage < 1]
     if problems:
-        message = f"not found where it could be looked for, but {'; '.join(problems)}; try again"
+        told_once = "; ".join(dict.fromkeys(problems))
+        message = f"not found where it could be looked for, but {told_once}; try again"
         return IncompleteCoverage(message, retry_after_s=1.0)
     names = ", ".join(generation.manifest.collection for generation in plan.generations)
     if query.path:

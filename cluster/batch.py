@@ -47,6 +47,7 @@ from actors.routing.place import shard_of
 from cluster.embedding import patiently
 from cluster.ingest.pipeline import (
     CANNOT_BE_PARSED,
+    READ_TRIES,
     BlockOfFiles,
     BlockSummary,
     cut_block,
@@ -59,8 +60,6 @@ _log = logging.getLogger("shoal.batch")
 WRITE_ROWS = 1 << 13
 """Chunks that are written together: a transformer on one core takes two minutes for them, which is
 what a job that is killed has to do again."""
-_TRIES = 2
-"""To read one file: its reader may have died of something else."""
 
 _cut_block = ray.remote(num_returns=2, max_retries=0)(cut_block)
 
@@ -155,7 +154,7 @@ def _cut(block: BlockOfFiles, options: dict[str, Any]) -> Iterator[tuple[BlockSu
 
 
 def _apart(
-    block: BlockOfFiles, options: dict[str, Any], tries: int = _TRIES
+    block: BlockOfFiles, options: dict[str, Any], tries: int = READ_TRIES
 ) -> Iterator[tuple[BlockSummary, pa.Table]]:
     """Cut a block in a process of its own; where that dies, find the file that it dies of."""
     try:

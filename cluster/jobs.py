@@ -25,6 +25,7 @@ from cluster.comparison import Comparison
 from cluster.embedding import OpenedModel
 from cluster.ingest.pipeline import (
     CANNOT_BE_PARSED,
+    READ_TRIES,
     SEGMENT_ROWS,
     BlockOfFiles,
     BlockSummary,
@@ -223,12 +224,12 @@ class IndexJob:
     def _tell_progress(self, phase: str, done: int, total: int) -> None:
         self.status = replace(self.status, phase=in_words(phase, done, total))
 
-    async def _block(self, block: BlockOfFiles) -> None:
+    async def _block(self, block: BlockOfFiles, tries: int = READ_TRIES) -> None:
         summary_ref, chunks = _read_block.options(**self._reading).remote(block)
         try:
             summary: BlockSummary = await unwrapped(summary_ref)
         except (WorkerCrashedError, MemoryError):
-            await self._after_crash(block)
+            await self._after_crash(block, tries)
             return
         except asyncio.CancelledError:
             ray.cancel(summary_ref)
@@ -247,11 +248,14 @@ class IndexJob:
             chunks=now.chunks + summary.chunks,
         )
 
-    async def _after_crash(self, block: BlockOfFiles) -> None:
-        """Read both halves of a block that its reader died of; set a single file aside."""
+    async def _after_crash(self, block: BlockOfFiles, tries: int) -> None:
+        """Read both halves of a block that its reader died of; in the end set a file aside."""
         if len(block.files) > 1:
             for half in halves(block):
                 await self._block(half)
+            return
+        if tries > 1:
+            await self._block(block, tries - 1)
             return
         path = block.files[0].path
         _log.warning("parsing %s took too much memory; it is skipped", path)

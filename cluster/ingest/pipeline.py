@@ -37,6 +37,8 @@ BLOCK_FILES = 256
 _FETCHES = 16
 READ_HEADROOM_BYTES = 1 << 30
 """What reading a block may take: 1 MB of files, and syntax trees of some fifty times that."""
+READ_TRIES = 2
+"""To read one file: its reader may have died of something else, as of a cancelled job's end."""
 CANNOT_BE_PARSED = "cannot be parsed"
 """Reason of a file that was left out because its reader died of it."""
 SEGMENT_ROWS = 1 << 15

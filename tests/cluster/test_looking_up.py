@@ -164,19 +164,19 @@ def test_a_text_is_like_the_chunk_that_holds_it(stored):
 
 def test_collections_of_another_model_compare_the_text(stored):
     chunks = [IngestChunk(path="a", text="A store of notes, 7."), IngestChunk(path="b", text="x")]
-    stored.ingest(chunks, vectors=[[1.0, 0.0], [0.0, 1.0]], collection="handed-in")
+    stored.ingest(chunks, vectors=[[1.0, 0.0], [0.0, 1.0]], collection="by-hand")
     try:
         known = {"path": "docs/n7.md", "line": 1, "collection": COLLECTION}
         answer = stored.similar(**known)
         told = {part.name: part.problem for part in answer.collections}
-        assert "vectors" in told["handed-in"]
+        assert "vectors" in told["by-hand"]
         assert told[COLLECTION] == ""
-        own = stored.similar(path="a", line=1, collection="handed-in", collections=["handed-in"])
+        own = stored.similar(path="a", line=1, collection="by-hand", collections=["by-hand"])
         assert hits(own) == [("b", 1)]
-        other = stored.similar(path="a", line=1, collection="handed-in", collections=[COLLECTION])
+        other = stored.similar(path="a", line=1, collection="by-hand", collections=[COLLECTION])
         assert other.hits[0].path.startswith("docs/n")
     finally:
-        stored.delete("handed-in")
+        stored.delete("by-hand")
 
 
 def test_names_are_found_where_they_are_defined(stored):
