@@ -78,13 +78,13 @@ class CannedService(Service):
 
 
 @asynccontextmanager
-async def served(app) -> AsyncIterator[str]:
-    """Serve an application over TCP and yield its address."""
+async def served(app, **options) -> AsyncIterator[str]:
+    """Serve an application over TCP, with uvicorn's options, and yield its address."""
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # who connects before it serves waits for it
-        config = uvicorn.Config(app, ws="none", log_level="error", timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
+        chosen = {"ws": "none", "log_level": "error", "timeout_graceful_shutdown": 2, **options}
+        server = uvicorn.Server(uvicorn.Config(app, **chosen))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -6,12 +6,10 @@ async with served(RecordedService()) as url: ...
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import SimpleNamespace
 
-import uvicorn
+import canned
 from stub_gateway import a_hit, a_reply, a_status
 
 from actors.routing.admission import Admission
@@ -61,15 +59,6 @@ def app(service: RecordedService):
     return create_app(service, Guard(Keys(TOKEN)), lambda: None)
 
 
-@asynccontextmanager
-async def served(service: RecordedService) -> AsyncIterator[str]:
+def served(service: RecordedService) -> AbstractAsyncContextManager[str]:
     """Serve a service on loopback and return its URL."""
-    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()  # who comes before the server has begun waits
-        config = uvicorn.Config(app(service), lifespan="off", ws="none", log_level="error")
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve([listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = server.force_exit = True
-        await serving
+    return canned.served(app(service), lifespan="off", timeout_graceful_shutdown=0)
