@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
+from actors.choice import EVERYTHING, Choice
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
 from actors.leases import Clock, utc_now
@@ -54,6 +55,7 @@ class Manifest:
         deleted: The collection is gone since this generation.
         model_name: The model's name, as `actors/engines/spec.py` reads it; "" stands for the
             cluster's default, and for whatever made vectors that were handed in.
+        choice: Which files of the source it takes.
     """
 
     collection: str
@@ -65,6 +67,7 @@ class Manifest:
     writer: str = ""
     deleted: bool = False
     model_name: str = ""
+    choice: Choice = EVERYTHING
 
     @property
     def segments(self) -> Iterator[SegmentRef]:

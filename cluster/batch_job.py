@@ -202,8 +202,8 @@ class BatchJob:
         self._report.start_over()
         base, rebuilds, card = self._open()
         self._report.tell(phase="looking for files")
-        self._report.so_far.found = found = reached.find()
         compared = Comparison(self._storage, self._config.target, base, rebuilds, reached.source)
+        self._report.so_far.found = found = reached.find(compared.choice)
         blocks = compared.blocks(reached.root, found.files, self._config.max_file_bytes)
         self._report.tell(phase="reading and embedding", files_total=len(found.files))
         if found.files:
@@ -231,7 +231,7 @@ class BatchJob:
         new = self._catalog.new(name, card.fingerprint, shards, root, str(card.spec))
         if found is None:
             return new, False, card
-        return replace(new, generation=found.generation), True, card
+        return replace(new, generation=found.generation, choice=found.choice), True, card
 
     def _stages(self, compared: Comparison, card: ModelCard, root: str) -> Stages:
         config = self._config

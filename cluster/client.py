@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx2
 from pydantic import SecretStr, ValidationError
 
+from actors.choice import Choice
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operation import Call, T
@@ -116,6 +117,8 @@ class ShoalClient(_Client):
         scopes: Sequence[str] = (),
         collection: str | None = None,
         model: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> Job:
         """Bring a collection up to date with a folder of this machine; see `index`.
 
@@ -126,11 +129,14 @@ class ShoalClient(_Client):
             scopes: Folders and files below it, relative, to restrict that to.
             collection: As for `index`.
             model: As for `index`.
+            include: As for `index`.
+            exclude: As for `index`.
 
         Raises:
             NotFound: It does not exist.
         """
-        sending = _sending(self.settings, folder, scopes, collection, model)
+        choice = Choice(tuple(include), tuple(exclude))
+        sending = _sending(self.settings, folder, scopes, collection, model, choice)
         return self.send(sending.send(self.send(sending.ask())))
 
     def wait(self, job: Job, on_progress: Callable[[Job], None] = lambda _: None) -> Job:
@@ -199,10 +205,13 @@ class AsyncShoalClient(_Client):
         scopes: Sequence[str] = (),
         collection: str | None = None,
         model: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> Job:
         """Bring a collection up to date with a folder of this machine; see `ShoalClient.upload`."""
+        choice = Choice(tuple(include), tuple(exclude))
         sending = await asyncio.to_thread(
-            _sending, self.settings, folder, scopes, collection, model
+            _sending, self.settings, folder, scopes, collection, model, choice
         )
         return await self.send(sending.send(await self.send(sending.ask())))
 
@@ -299,10 +308,11 @@ def _sending(
     scopes: Sequence[str],
     collection: str | None,
     model: str | None,
+    choice: Choice,
 ) -> Sending:
     from cluster.sending import Sending  # noqa: PLC0415 - few clients send folders
 
-    return Sending(folder, scopes, settings.max_file_bytes, collection, model)
+    return Sending(folder, scopes, settings.max_file_bytes, collection, model, choice)
 
 
 async def _asynchronous(lines: Iterable[bytes], in_threads: bool) -> AsyncIterator[bytes]:

@@ -8,30 +8,24 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
 from cluster import (
     collection_commands,
     connecting_commands,
+    index_commands,
     job_commands,
     model_commands,
     open_command,
     search_commands,
     watch_command,
 )
-from cluster.addresses import is_uri
 from cluster.settings import Settings
 from cluster.shell import AsJson, client, print_json, with_settings
-
-if TYPE_CHECKING:
-    from cluster.client import ShoalClient
-    from cluster.protocol import Job
 
 FAILED, MISUSE, INTERRUPTED = 1, 2, 130
 
@@ -48,74 +42,9 @@ app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
 app.command("open")(open_command.open_page)
 app.command()(watch_command.watch)
-for _command in search_commands.COMMANDS:
+for _command in (*index_commands.COMMANDS, *search_commands.COMMANDS):
     app.command()(_command)
-Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
 Count = int | None
-
-
-@app.command()
-@with_settings
-def index(
-    settings: Settings,
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders or files; or s3://bucket/prefix (gs://, az://); or "
-            "git+https://host/repository.git@revision."
-        ),
-    ],
-    collection: Collection = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model of a new collection, as [engine:]reference.")
-    ] = None,
-    on_gateway: Annotated[
-        bool,
-        typer.Option(
-            "--on-gateway", help="With --url: folders of the gateway's machine, not yours."
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Bring a collection up to date with folders; unchanged files cost nothing."""
-    from cluster import sending  # noqa: PLC0415
-
-    wanted = {"collection": collection, "model": str(parse(model).located()) if model else None}
-    places = _located(paths)
-    with client(settings) as shoal:
-        if settings.url and not on_gateway and not any(map(is_uri, places)):
-            folder, scopes = sending.parted(places)
-            job = shoal.upload(folder, scopes=scopes, **wanted)
-        else:
-            job = shoal.index(places, **wanted)
-        _wait(shoal, job, as_json)
-
-
-@app.command()
-@with_settings
-def reindex(
-    settings: Settings,
-    paths: Annotated[
-        list[str] | None, typer.Argument(help="Folders or URIs of a new collection.")
-    ] = None,
-    collection: Collection = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model that makes the vectors, as [engine:]reference.")
-    ] = None,
-    shards: Annotated[Count, typer.Option(help="How many shards the collection gets.")] = None,
-    replicas: Annotated[Count, typer.Option(help="Replicas of the job's own.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Read a whole collection again as a batch job; searches go on, and see the end of it only."""
-    with client(settings) as shoal:
-        job = shoal.reindex(
-            _located(paths or ()),
-            collection=collection,
-            model=str(parse(model).located()) if model else None,
-            shards=shards,
-            replicas=replicas,
-        )
-        _wait(shoal, job, as_json)
 
 
 @app.command()
@@ -229,27 +158,6 @@ def config(settings: Settings, as_json: AsJson = False) -> None:
         given = " (set)" if name in settings.model_fields_set else ""
         line = f"SHOAL_{name.upper()}={getattr(settings, name)}{given}\n    {field.description}"
         console.out.print(line, markup=False)
-
-
-def _located(paths: Sequence[str]) -> list[str]:
-    return [path if is_uri(path) else os.path.abspath(path) for path in paths]
-
-
-def _wait(shoal: ShoalClient, job: Job, as_json: bool) -> None:
-    """Show how far a job is until it ends, then what it did."""
-    from cluster import console  # noqa: PLC0415
-
-    try:
-        with console.job_progress() as show:
-            job = shoal.wait(job, show)
-    except KeyboardInterrupt:
-        console.err.print(job_commands.how_to_go_on(job.id), markup=False)
-        raise
-    if as_json:
-        print_json(job.model_dump())
-        return
-    status = shoal.status()
-    console.show_job(job, status.memory_bytes, status.processes)
 
 
 @app.callback(invoke_without_command=True)

@@ -58,6 +58,7 @@ class Comparison:
 
     Attributes:
         base: The generation that is built on.
+        choice: Which files the next generation takes of its source.
         drafts: What tries at this work have written.
         found: Path → content hash of all files that were read.
         removed: How many of the collection's files were there no more, once it is published.
@@ -75,6 +76,7 @@ class Comparison:
         self._target = target
         self._rebuilds = rebuilds
         self._source = source or base.source
+        self.choice = target.choice or base.choice
         self.base = base
         self.drafts = drafts_of(storage, target, base)
         self.found: dict[str, str] = {}
@@ -158,10 +160,10 @@ class Comparison:
         gone = self._gone()
         self._refuse_to_empty(gone, skipped)
         self.removed = sum(path not in self.found for path in gone)
-        changed = self._rebuilds or self._source != self.base.source
+        base = replace(self.base, source=self._source, choice=self.choice)
+        changed = self._rebuilds or base != self.base
         if not gone and not any(written.values()) and not changed:
             return self.base
-        base = replace(self.base, source=self._source)
         published = publish_change(self._storage, base, gone, written, writer, self._rebuilds)
         self.drafts.clear()
         return published
@@ -192,7 +194,7 @@ class Comparison:
         way_out = (
             f"`shoal delete {self._target.collection}` empties the collection"
             if self._stored
-            else "check the path and its ignore rules"
+            else "check the path, its ignore rules, and what is included and excluded"
         )
         message = (
             f"nothing to index in {self._target.root} (skipped: {reasons or 'nothing'}); {way_out}"

@@ -250,7 +250,8 @@ def show_collections(collections: tuple[Collection, ...]) -> None:
     numbers = ("generation", "chunks", "shards", "segments")
     table = Table("collection", *numbers, "source", "", box=None)
     for c in collections:
-        source = Text(c.problem or c.source or "handed in")
+        taken = f" ({one_line(str(c.choice))})" if c.choice else ""
+        source = Text(c.problem or (c.source or "handed in") + taken)
         counts = (str(getattr(c, number)) for number in numbers)
         table.add_row(Text(c.name), *counts, source, in_words(c.behind_s))
     out.print(table if collections else "no collections yet; index a folder, as in `shoal index .`")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from watchfiles import Change
 
+from actors.choice import EVERYTHING
 from cluster.ingest.ignore import GIT_EXCLUDE, IGNORE_FILES
 from cluster.ingest.languages import BINARY_SUFFIXES, suffix_of
 from cluster.ingest.reach import VERSION_CONTROL, Reach
@@ -48,12 +49,14 @@ class Reader:
 
     Attributes:
         links: The symbolic links that a walk follows, as `Walk.links` has them.
+        choice: Which files the collection takes.
     """
 
     def __init__(self, root: str, tops: Iterable[str]) -> None:
         self._root = root
         self._tops = frozenset(tops)
         self.links: Mapping[str, str] = {}
+        self.choice = EVERYTHING
 
     def read(self, changes: Iterable[tuple[Change, str]]) -> Seen:
         """Return what to index again; what a walk does not come to is left out.
@@ -63,7 +66,7 @@ class Reader:
         told = list(changes)
         if len(told) >= LOSS_CHANGES:
             return Seen(frozenset({""}))
-        reach = Reach(self._root, self._tops)
+        reach = Reach(self._root, self._tops, choice=self.choice)
         folders = _RealFolders(self._root)
         scopes: set[str] = set()
         new_folders: set[str] = set()

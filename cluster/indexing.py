@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from functools import partial
 
@@ -87,7 +87,7 @@ class Indexing:
 
     async def index(self, body: IndexBody) -> Job:
         """Start an indexing job; see `ShoalClient.index`."""
-        target = await asyncio.to_thread(self._target, body.paths, body.collection)
+        target = await asyncio.to_thread(self._target, body)
         if is_git(body.paths[0]):
             git, limit = repository(body.paths[0]), self._settings.max_file_bytes
             reach: Reach = partial(checked_out, git, self._temporary, limit)
@@ -154,21 +154,21 @@ class Indexing:
         except (TimeoutError, GatewayUnavailable):
             return tuple(map(_job, self._jobs.all()))
 
-    def _target(self, paths: Sequence[str], collection: str | None) -> Target:
+    def _target(self, body: IndexBody | ReindexBody) -> Target:
         """Return what is to be indexed, checked before and after it is looked for.
 
         A collection whose source reaches further than the roots would lead links there.
         """
-        self._roots.check(*paths)
-        target = choose_target(self._catalog, paths, collection)
-        if not is_git(paths[0]):
+        self._roots.check(*body.paths)
+        target = choose_target(self._catalog, body.paths, body.collection, body.choice)
+        if not is_git(body.paths[0]):
             self._roots.check(target.root)
         return target
 
     def _check_source(self, body: ReindexBody) -> None:
         """Refuse a batch job over what callers may not have indexed, named or stored."""
         if body.paths:
-            self._target(body.paths, body.collection)
+            self._target(body)
         else:
             source = self._catalog.get(body.collection or "").source
             if source and not source.startswith(f"{CLIENT}://"):

@@ -178,8 +178,9 @@ class IndexJob:
 
     async def _take(self, reached: Reached) -> JobStatus:
         self._tell(phase="looking for files")
+        choice = self._target.choice or self._base.choice
         found, self._compared = await asyncio.gather(
-            asyncio.to_thread(reached.find),
+            asyncio.to_thread(reached.find, choice),
             asyncio.to_thread(
                 Comparison, self._storage, self._target, self._base, source=reached.source
             ),

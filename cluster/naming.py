@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.catalog import Catalog, Manifest, check_name
+from actors.choice import EVERYTHING, Choice
 from actors.errors import CorruptData, InvalidRequest, NotFound
 from cluster.addresses import below, common_folder, holds, is_git, is_uri, store_prefix
 from cluster.repository import masked, repository
@@ -24,11 +25,13 @@ class Target:
         collection: Its name.
         root: What the collection's paths are relative to: a folder or a URI.
         scopes: Folders and files below the root to bring up to date, relative; "" is all.
+        choice: Which files it takes from now on; where none is made, those it took before.
     """
 
     collection: str
     root: str
     scopes: tuple[str, ...]
+    choice: Choice = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,12 @@ class Wanted:
     folder: str
 
 
-def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None) -> Target:
+def choose_target(
+    catalog: Catalog,
+    paths: Sequence[str],
+    collection: str | None,
+    choice: Choice = EVERYTHING,
+) -> Target:
     """Find the collection that `paths` belong to, or name a new one.
 
     Without a name, the collection whose source holds all paths is brought up to date (the
@@ -53,7 +61,8 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
 
     Raises:
         NotFound: A path does not exist, and no collection holds it whose source does.
-        InvalidRequest: The named collection does not hold these paths, or they are of two kinds.
+        InvalidRequest: The named collection does not hold these paths, they are of two kinds, or
+            they are a part of a collection that makes another choice.
         StorageError: An object store does not answer.
     """
     asked = wanted(paths)
@@ -61,7 +70,7 @@ def choose_target(catalog: Catalog, paths: Sequence[str], collection: str | None
     if gone and not _is_held(catalog, asked, collection):
         message = f"{gone} does not exist on the gateway's machine; check the path"
         raise NotFound(message)
-    return target_of(catalog, asked, collection)
+    return target_of(catalog, asked, collection, choice)
 
 
 def wanted(paths: Sequence[str]) -> Wanted:
@@ -85,7 +94,9 @@ def wanted(paths: Sequence[str]) -> Wanted:
     return Wanted(tuple(real), folder)
 
 
-def target_of(catalog: Catalog, wanted: Wanted, collection: str | None) -> Target:
+def target_of(
+    catalog: Catalog, wanted: Wanted, collection: str | None, choice: Choice = EVERYTHING
+) -> Target:
     """Find or name the collection of what is wanted; see `choose_target`."""
     if collection is not None:
         manifest = catalog.find(check_name(collection))
@@ -93,7 +104,21 @@ def target_of(catalog: Catalog, wanted: Wanted, collection: str | None) -> Targe
     else:
         collection, root = _fitting(catalog, wanted) or _new(catalog, wanted.folder)
     root = _place(root)
-    return Target(collection, root, tuple(below(root, place) for place in wanted.places))
+    scopes = tuple(below(root, place) for place in wanted.places)
+    if choice and "" not in scopes:
+        _refuse_another_choice(catalog.find(collection), choice)
+    return Target(collection, root, scopes, choice)
+
+
+def _refuse_another_choice(found: Manifest | None, choice: Choice) -> None:
+    """Refuse a choice over a part of a collection, whose rest would be as another left it."""
+    if found and found.choice != choice:
+        message = (
+            f"include and exclude are those of a whole collection, and {found.collection!r} holds "
+            f"all of {found.source} ({found.choice or 'everything'}): index that with them, or "
+            "this path into another collection"
+        )
+        raise InvalidRequest(message)
 
 
 def _stored(uris: list[str]) -> Wanted:

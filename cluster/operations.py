@@ -17,6 +17,7 @@ from cluster.lookup_operations import LookupOperations
 from cluster.operation import Call, Operation
 from cluster.protocol import (
     DEFAULT_LIMIT,
+    Chosen,
     Collection,
     EmbedBody,
     EmbedReply,
@@ -97,14 +98,31 @@ class Operations(LookupOperations):
     @Operation
     @staticmethod
     def index(
-        paths: Sequence[str], *, collection: str | None = None, model: str | None = None
+        paths: Sequence[str],
+        *,
+        collection: str | None = None,
+        model: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> Call[Job]:
         """Start to bring a collection up to date with folders or files; return the job at once.
 
         A new collection gets `model`, or the gateway's default; an old one keeps its own, and
         another is refused.
+
+        `include` and `exclude` are globs, as lines of `.gitignore`, relative to the collection's
+        source: it takes files that match one of the former and none of the latter, of those that
+        ignore files leave. It remembers both, so that whatever brings it up to date later keeps to
+        them, until a call names others: `include=["*"]` takes everything again. What it held
+        beyond them goes.
         """
-        body = IndexBody(paths=tuple(map(str, paths)), collection=collection, model=model)
+        body = IndexBody(
+            paths=tuple(map(str, paths)),
+            collection=collection,
+            model=model,
+            include=tuple(include),
+            exclude=tuple(exclude),
+        )
         return Call("POST", "/v1/index", TypeAdapter(Job), body)
 
     @Operation
@@ -116,12 +134,15 @@ class Operations(LookupOperations):
         model: str | None = None,
         shards: int | None = None,
         replicas: int | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> Call[Job]:
         """Start a batch job that brings a whole collection up to date; return it at once.
 
         It runs beside the searches, on replicas of its own. With another `model`, or another number
         of `shards`, all is embedded anew; the old generation answers until the new one is there.
-        A job that was stopped goes on where it was when the same is asked again.
+        A job that was stopped goes on where it was when the same is asked again. `include` and
+        `exclude` are as for `index`.
         """
         body = ReindexBody(
             paths=tuple(map(str, paths)),
@@ -129,6 +150,8 @@ class Operations(LookupOperations):
             model=model,
             shards=shards,
             replicas=replicas,
+            include=tuple(include),
+            exclude=tuple(exclude),
         )
         return Call("POST", "/v1/reindex", TypeAdapter(Job), body)
 
@@ -230,10 +253,13 @@ class Operations(LookupOperations):
 
     @Operation
     @staticmethod
-    def watching(collection: str, *, watcher: str, behind_s: float, source: str) -> Call[None]:
-        """Say how far a collection is behind the source that one watches, at least every 5 s."""
+    def watching(collection: str, *, watcher: str, behind_s: float, source: str) -> Call[Chosen]:
+        """Say how far a collection is behind the source that one watches, at least every 5 s.
+
+        What is returned is which files the collection takes.
+        """
         body = WatchBody(watcher=watcher, behind_s=behind_s, source=source)
-        return Call("PUT", f"/v1/watches/{quote(collection, safe='')}", TypeAdapter(None), body)
+        return Call("PUT", f"/v1/watches/{quote(collection, safe='')}", TypeAdapter(Chosen), body)
 
     @Operation
     @staticmethod

@@ -10,7 +10,10 @@ from array import array
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from actors.choice import Choice
+from cluster.ingest.ignore import check_glob
 
 CALLER_HEADER = "X-Shoal-Caller"
 """Tells clients apart, so that one with many requests does not keep the others waiting."""
@@ -34,6 +37,9 @@ CollectionName = Annotated[
     str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": _NAME})
 ]
 GenerationNumber = Annotated[int, Field(ge=1)]
+MAX_GLOBS = 100
+Glob = Annotated[str, AfterValidator(check_glob), Field(min_length=1, max_length=1000)]
+"""As a line of `.gitignore`: '*.py' matches at any depth, 'src/' all below a folder."""
 
 
 class Message(BaseModel):
@@ -131,7 +137,27 @@ class SearchReply(Message):
     more: bool = False
 
 
-class IndexBody(Message):
+class Chosen(Message):
+    """Which files of its source a collection takes, of those that ignore files leave.
+
+    In a request, what the collection remembers from then on; it keeps to what it remembers where
+    neither is given.
+    """
+
+    include: tuple[Glob, ...] = Field(
+        (), max_length=MAX_GLOBS, description="Globs; a file's path matches one of them"
+    )
+    exclude: tuple[Glob, ...] = Field(
+        (), max_length=MAX_GLOBS, description="Globs; a file's path matches none"
+    )
+
+    @property
+    def choice(self) -> Choice:
+        """Both together."""
+        return Choice(self.include, self.exclude)
+
+
+class IndexBody(Chosen):
     """Folders or files on the gateway's machine to bring a collection up to date with."""
 
     paths: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
@@ -141,7 +167,7 @@ class IndexBody(Message):
     )
 
 
-class ReindexBody(Message):
+class ReindexBody(Chosen):
     """A collection to read and embed as a batch job, beside what it serves meanwhile."""
 
     paths: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
@@ -162,7 +188,7 @@ class ReindexBody(Message):
         return self
 
 
-class ClientFolder(Message):
+class ClientFolder(Chosen):
     """A folder of a client's machine, and what to do with its files.
 
     `scopes` are folders and files below it, relative: the rest of the collection stays as it is.
@@ -252,7 +278,7 @@ class Job(Message):
     error_kind: str
 
 
-class Collection(Message):
+class Collection(Chosen):
     """A collection as its newest manifest has it; `behind_s` as in `CollectionCoverage`."""
 
     name: str

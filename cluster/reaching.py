@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from actors.choice import Choice
 from actors.engines.base import OnProgress
 from cluster.ingest.sources import Found, find_files
 from cluster.ingest.walk import WalkLimits
@@ -23,12 +24,12 @@ class Reached:
     Attributes:
         root: The folder or object-store URI that their paths are relative to.
         source: What the collection is to say of where they come from.
-        find: Finds those worth reading.
+        find: Finds those worth reading of what the collection takes.
     """
 
     root: str
     source: str
-    find: Callable[[], Found]
+    find: Callable[[Choice], Found]
 
 
 Reach = Callable[[OnProgress], AbstractAsyncContextManager[Reached]]

@@ -19,10 +19,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from actors.catalog import Catalog
+from actors.choice import EVERYTHING, Choice
 from actors.engines.base import OnProgress
 from actors.errors import InvalidRequest, LimitExceeded
 from actors.storage import Storage, storage_error
 from cluster.addresses import below
+from cluster.ingest.choosing import Chooser
 from cluster.ingest.pipeline import StoredFile, in_scope, stored_files
 from cluster.ingest.reach import VERSION_CONTROL
 from cluster.ingest.read import HASH_BYTES
@@ -41,20 +43,21 @@ def target_and_prefix(catalog: Catalog, folder: ClientFolder) -> tuple[Target, s
     """Find or name the collection of a client's folder, and where in it the folder's files lie.
 
     Raises:
-        InvalidRequest: The named collection is of another source.
+        InvalidRequest: The named collection is of another source, or makes another choice.
     """
     scopes = folder.scopes or ("",)
     for scope in filter(None, (*folder.folder.split("/")[3:], *scopes)):
         check_path(scope)
     places = tuple(f"{folder.folder}/{scope}".rstrip("/") for scope in scopes)
-    target = target_of(catalog, Wanted(places, folder.folder), folder.collection)
+    wanted = Wanted(places, folder.folder)
+    target = target_of(catalog, wanted, folder.collection, folder.choice)
     return target, below(target.root, folder.folder)
 
 
 async def lacking(
     catalog: Catalog, storage: Storage, folder: ClientFolder, lines: AsyncIterator[str]
 ) -> Lacking:
-    """Return which of the files that lines describe a collection does not hold as they are.
+    """Return which of the files that lines describe a collection takes, and does not hold.
 
     Raises:
         InvalidRequest: A line describes no file, or the collection is of another source.
@@ -62,11 +65,14 @@ async def lacking(
     target, prefix = await asyncio.to_thread(target_and_prefix, catalog, folder)
     found = await asyncio.to_thread(catalog.find, target.collection)
     stored = await asyncio.to_thread(stored_files, storage, found) if found else {}
+    chooser = Chooser(target.choice or (found.choice if found else EVERYTHING))
     paths = []
     async for line in lines:
         file = _parsed(line.encode()) if line else None
-        if isinstance(file, ClientFile) and not _is_held(stored, _joined(prefix, file.path), file):
-            paths.append(file.path)
+        if isinstance(file, ClientFile):
+            path = _joined(prefix, file.path)
+            if not (_is_held(stored, path, file) or chooser.why_not(path)):
+                paths.append(file.path)
     return Lacking(paths=tuple(paths))
 
 
@@ -116,12 +122,19 @@ class Received:
         async with holding:
             yield Reached(str(self._spool), self._target.root, self.find)
 
-    def find(self) -> Found:
+    def find(self, choice: Choice = EVERYTHING) -> Found:
         """Return what was sent, and what was not because the collection holds it."""
-        sent = [FoundFile(path, file.size) for path, file in self._files.items() if file.sent]
-        kept = {path: file.hash for path, file in self._files.items() if not file.sent}
-        skipped = self._end.skipped if self._end else {}
-        return Found(sent, Counter(skipped), unchanged=kept)
+        chooser = Chooser(choice)
+        skipped = Counter(self._end.skipped if self._end else {})
+        sent, kept = [], {}
+        for path, file in self._files.items():
+            if reason := chooser.why_not(path):
+                skipped[reason] += 1
+            elif file.sent:
+                sent.append(FoundFile(path, file.size))
+            else:
+                kept[path] = file.hash
+        return Found(sent, skipped, unchanged=kept)
 
     def _feed(self, piece: bytes) -> None:
         data, at = self._rest + piece, 0

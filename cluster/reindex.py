@@ -97,7 +97,8 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
 def _source(catalog: Catalog, body: ReindexBody) -> tuple[Target, str]:
     """Return what is to be indexed, and the address that it is read from."""
     if body.paths:
-        return choose_target(catalog, body.paths, body.collection), body.paths[0]
+        target = choose_target(catalog, body.paths, body.collection, body.choice)
+        return target, body.paths[0]
     manifest = catalog.get(body.collection or "")
     if not manifest.source or manifest.source.startswith(f"{CLIENT}://"):
         what = manifest.source or "chunks that were handed in"
@@ -107,7 +108,7 @@ def _source(catalog: Catalog, body: ReindexBody) -> tuple[Target, str]:
         )
         raise InvalidRequest(message)
     root = str(repository(manifest.source)) if is_git(manifest.source) else manifest.source
-    return Target(manifest.collection, root, ("",)), manifest.source
+    return Target(manifest.collection, root, ("",), body.choice), manifest.source
 
 
 def _refuse_a_second(collection: str) -> None:
@@ -159,6 +160,8 @@ def main(
     paths: Annotated[list[str] | None, typer.Argument(help="Folders of a new collection.")] = None,
     collection: Annotated[str | None, typer.Option(help="Collection's name.")] = None,
     model: Annotated[str | None, typer.Option(help="Model that makes the vectors.")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Glob of files to take.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Glob of files to leave out.")] = None,
     shards: Annotated[int | None, typer.Option(help="How many shards it gets.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas of the job's own.")] = None,
 ) -> None:
@@ -170,6 +173,8 @@ def main(
             paths=tuple(paths or ()),
             collection=collection,
             model=model,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
             shards=shards,
             replicas=replicas,
         )

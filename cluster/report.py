@@ -110,5 +110,7 @@ def _collection(catalog: Catalog, name: str) -> Collection | None:
         segments=sum(1 for _ in manifest.segments),
         model=str(manifest.model),
         source=manifest.source,
+        include=manifest.choice.include,
+        exclude=manifest.choice.exclude,
         updated_at=manifest.created_at.isoformat(timespec="seconds"),
     )

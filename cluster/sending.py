@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from actors.choice import EVERYTHING, Choice
 from actors.errors import InvalidRequest
 from cluster.addresses import CLIENT, below, common_folder
 from cluster.ingest.read import SourceFile, as_text, read_whole
@@ -38,10 +39,11 @@ class Sending:
         max_file_bytes: Larger files are skipped.
         collection: Where they go, or None for the one that holds the folder.
         model: Model of a new collection.
+        choice: Which of them the gateway is to take; it knows where in its collection they lie.
 
     Raises:
         NotFound: The folder, or a scope, does not exist.
-        InvalidRequest: The folder is none, or a scope lies outside it.
+        InvalidRequest: The folder is none, a scope lies outside it, or a glob is none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Sending:
         max_file_bytes: int,
         collection: str | None,
         model: str | None,
+        choice: Choice = EVERYTHING,
     ) -> None:
         self._root = os.path.realpath(folder)
         self._max_file_bytes = max_file_bytes
@@ -61,6 +64,8 @@ class Sending:
                 scopes=tuple(scopes),
                 collection=collection,
                 model=model,
+                include=choice.include,
+                exclude=choice.exclude,
             )
         except ValidationError as error:
             raise InvalidRequest(first_problem(error)) from error

@@ -34,6 +34,7 @@ from cluster.freshness import Freshness
 from cluster.generations import Generations
 from cluster.indexing import Indexing
 from cluster.lookups import Lookups
+    Chosen,
 from cluster.models import KnownModels, models
 from cluster.protocol import (
     Collection,
@@ -210,7 +211,7 @@ class Service:
             c.model_copy(update={"behind_s": self._freshness.behind_s(c.name)}) for c in found
         )
 
-    async def watching(self, collection: str, body: WatchBody) -> None:
+    async def watching(self, collection: str, body: WatchBody) -> Chosen:
         """Take a watcher's word for a collection; see `ShoalClient.watching`.
 
         Who watches a part of the source alone cannot tell whether the collection is up to date.
@@ -218,6 +219,7 @@ class Service:
         manifest = await asyncio.to_thread(self._catalog.get, collection)
         if body.source == manifest.source:
             self._freshness.note(collection, body.watcher, body.behind_s)
+        return Chosen(include=manifest.choice.include, exclude=manifest.choice.exclude)
 
     def unwatch(self, collection: str, watcher: str) -> None:
         """Forget a watcher; see `ShoalClient.unwatch`."""

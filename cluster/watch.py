@@ -29,7 +29,7 @@ from cluster import daemon
 from cluster.client import AsyncShoalClient
 from cluster.file_changes import Batch, Pending, Reader, Seen, backoff_s, clipped, collapsed
 from cluster.ingest.walk import walk
-from cluster.protocol import Collection, Job
+from cluster.protocol import Chosen, Collection, Job
 from cluster.watched import Folders
 
 _BEAT_S = 5.0
@@ -80,8 +80,8 @@ class Shoal(Protocol):
 
     def watching(
         self, collection: str, *, watcher: str, behind_s: float, source: str
-    ) -> Awaitable[None]:
-        """Say how far a collection is behind."""
+    ) -> Awaitable[Chosen]:
+        """Say how far a collection is behind; return which files it takes."""
 
     def unwatch(self, collection: str, *, watcher: str) -> Awaitable[None]:
         """Say that it is not watched any more."""
@@ -247,7 +247,7 @@ class Watch:
         links: dict[str, str] = {}
         for top in self._tops:
             with contextlib.suppress(NotFound):  # the gateway says what that means
-                walked = walk(Path(self._root), Path(top) if top else None)
+                walked = walk(Path(self._root), Path(top), choice=self._reader.choice)
                 deque(walked.files, maxlen=0)
                 links |= walked.links
         return links
@@ -276,7 +276,7 @@ class Watch:
     async def _report(self) -> None:
         collection, behind_s = self._collection or "", self._pending.behind_s()
         try:
-            await self._shoal.watching(
+            chosen = await self._shoal.watching(
                 collection, watcher=self._id, behind_s=behind_s, source=self._folders.common
             )
         except NotFound as error:
@@ -284,6 +284,9 @@ class Watch:
             raise NotFound(message) from error
         except ShoalError:  # the next job says what is wrong
             return
+        before, self._reader.choice = self._reader.choice, chosen.choice
+        if before and before != chosen.choice:  # what changed lately may have been passed over
+            self._add(_ALL, is_change=False)
 
     async def _say_goodbye(self) -> None:
         if self._is_known:

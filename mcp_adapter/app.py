@@ -21,6 +21,7 @@ from starlette.routing import Route
 from actors.errors import ShoalError
 from cluster.lookup_protocol import Passage, ReadBody, SimilarBody, SymbolsBody, SymbolsReply
 from cluster.protocol import (
+    Chosen,
     ClientFolder,
     Collection,
     CollectionName,
@@ -283,9 +284,9 @@ async def delete(collection: CollectionName, service: _Service) -> None:
 
 
 @_operations.put("/watches/{collection}")
-async def watching(collection: CollectionName, body: WatchBody, service: _Service) -> None:
+async def watching(collection: CollectionName, body: WatchBody, service: _Service) -> Chosen:
     """Take note of how far a collection is behind the source that somebody watches."""
-    await service.watching(collection, body)
+    return await service.watching(collection, body)
 
 
 @_operations.delete("/watches/{collection}")

@@ -9,7 +9,15 @@ from pydantic import Field
 from actors.kinds import Kind
 from cluster.lookup_protocol import MAX_NAME_CHARS
 from cluster.lookup_protocol import ChunkId as WholeId
-from cluster.protocol import MAX_CHUNK_CHARS, MAX_CONTEXT, MAX_LINE, MAX_QUERY_CHARS, Mode
+from cluster.protocol import (
+    MAX_CHUNK_CHARS,
+    MAX_CONTEXT,
+    MAX_GLOBS,
+    MAX_LINE,
+    MAX_QUERY_CHARS,
+    Glob,
+    Mode,
+)
 from mcp_adapter.budget import LEAST_TOKENS, MOST_TOKENS
 from mcp_adapter.found import Detail as HowMuch
 
@@ -119,6 +127,21 @@ IndexPath = Annotated[
 IndexCollection = Annotated[
     str | None,
     Field(description="Collection to put it in; by default the one that holds it, or a new one"),
+]
+Include = Annotated[
+    tuple[Glob, ...],
+    Field(
+        description="Take only files that match one of these globs, as lines of .gitignore: '*.py' "
+        "at any depth, 'docs/' all below. The collection remembers it, ['*'] takes all again",
+        max_length=MAX_GLOBS,
+    ),
+]
+Exclude = Annotated[
+    tuple[Glob, ...],
+    Field(
+        description="Leave out files that match one of these; remembered with include",
+        max_length=MAX_GLOBS,
+    ),
 ]
 WaitS = Annotated[
     int,

@@ -78,7 +78,14 @@ class Shoal(Protocol):
     ) -> Awaitable[SymbolsReply]:
         """Find where a name is defined."""
 
-    def index(self, paths: Sequence[str], *, collection: str | None = None) -> Awaitable[Job]:
+    def index(
+        self,
+        paths: Sequence[str],
+        *,
+        collection: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> Awaitable[Job]:
         """Start an indexing job."""
 
     def job(self, job_id: str) -> Awaitable[Job]:

@@ -37,7 +37,7 @@ SearchType = Annotated[
     Field(description="text is search(mode='lexical'), symbol is find_symbol"),
 ]
 Extensions = Annotated[
-    tuple[str, ...], Field(description="Not supported: put what to leave out into a .shoalignore")
+    tuple[str, ...], Field(description="Take only files that end so, as in ['py', 'md']")
 ]
 MaxFileSize = Annotated[
     int | None, Field(description="Not supported: the gateway's SHOAL_MAX_FILE_BYTES decides")
@@ -112,13 +112,15 @@ class CompatibilityTools:
         max_file_size: MaxFileSize = None,
     ) -> CallToolResult:
         """Index a folder, and wait for the end as the old tool did."""
-        if file_extensions or max_file_size is not None:
+        if max_file_size is not None:
             message = (
-                "files are not chosen by extension or size here: all text files of up to 1 MiB "
-                "are indexed, save what a .gitignore or .shoalignore excludes. Call index_path."
+                "files are not chosen by size here: text files of up to the gateway's "
+                "SHOAL_MAX_FILE_BYTES are indexed. Call again without max_file_size."
             )
             raise ToolError(message)
-        return await self._tools.indexing.index_path(path, ctx, wait_s=_WAIT_S)
+        include = tuple(f"*.{extension.lstrip('*.')}" for extension in file_extensions)
+        indexing = self._tools.indexing
+        return await indexing.index_path(path, ctx, include=include, wait_s=_WAIT_S)
 
     async def reindex_all(
         self, ctx: Context, directory: Directory = ".", show_progress: ShowProgress = True

@@ -97,6 +97,7 @@ def _collection(collection: Collection) -> str:
         f"{collection.segments} segments in {collection.shards} shards",
         f"model {collection.model}" if collection.model else "",
         f"from {one_line(collection.source)}" if collection.source else "",
+        one_line(str(collection.choice)),
         f"updated {collection.updated_at}" if collection.updated_at else "",
         in_words(collection.behind_s),
         f"PROBLEM: {one_line(collection.problem)}" if collection.problem else "",

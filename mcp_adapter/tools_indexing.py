@@ -35,7 +35,7 @@ Index a folder or file so that search finds it, or bring its collection up to da
 
 Returns a job id at once: indexing goes on in the background, job_status follows it; a small folder
 is done within wait_s=10. Unchanged files cost nothing. Ignored, binary and very large files are
-skipped; a .shoalignore in the folder, with the rules of .gitignore, leaves out more. Call it when
+skipped; include and exclude narrow a whole folder, and later calls keep to them. Call it when
 list_collections does not show the folder, or shows it out of date."""
 
 _JOB_STATUS = """\
@@ -91,13 +91,17 @@ class IndexingTools:
         path: args.IndexPath,
         ctx: Context,
         collection: args.IndexCollection = None,
+        include: args.Include = (),
+        exclude: args.Exclude = (),
         wait_s: args.WaitS = 0,
     ) -> Annotated[CallToolResult, IndexAnswer]:
         """Start to index; a call that is cancelled before it returns takes its job along."""
         shoal = self._asking.shoal
         async with self._asking.during(ctx, _NO_FOLDER) as progress:
             located = self._locate(path)
-            starting = asyncio.ensure_future(shoal.index([located], collection=collection))
+            starting = asyncio.ensure_future(
+                shoal.index([located], collection=collection, include=include, exclude=exclude)
+            )
             try:
                 job = await self._ended(await asyncio.shield(starting), wait_s, progress)
             except asyncio.CancelledError:

@@ -140,6 +140,19 @@ def layer_from(content: Callable[[str], str], cut: int = 0, prefix: str = "") ->
     return Layer(IgnoreRules.parse(text), cut, prefix)
 
 
+def check_glob(glob: str) -> str:
+    """Return a glob if it chooses paths, as a line of an ignore file that ignores them does.
+
+    Raises:
+        ValueError: It is empty, a comment, negated or several lines.
+    """
+    pattern = None if "\n" in glob else _pattern(glob)
+    if pattern is None or not pattern.ignores:
+        message = f"{glob!r} is no glob that paths match; take one as 'src/' or '*.py'"
+        raise ValueError(message)
+    return glob
+
+
 def rules_text(data: bytes) -> str:
     """Return the text of an ignore file's bytes."""
     return data[:MAX_RULE_BYTES].decode("utf-8-sig", "surrogateescape")

@@ -316,7 +316,8 @@ def publish_change(
             if rebuilds:
                 base = replace(base, generation=merged.generation)
                 continue
-            base, stored = replace(merged, source=base.source), stored_files(storage, merged)
+            base = replace(merged, source=base.source, choice=base.choice)
+            stored = stored_files(storage, merged)
             gone = {path: stored[path] for path in gone}
 
 

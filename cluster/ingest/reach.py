@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Collection
 from functools import partial
 
+from actors.choice import EVERYTHING, Choice
+from cluster.ingest.choosing import Chooser
 from cluster.ingest.ignore import IgnoreRules, Layer, is_ignored, layer_of, layers_above
 
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
@@ -43,6 +45,10 @@ class Reach:
         tops: Where walks begin, relative to the root; they are reached though a rule ignores them.
         rules: Returns the rules that stand in a folder, which is "" or ends with a slash; None for
             a folder of this machine, where what stands above the root holds too.
+        choice: What is taken of all that the rules leave.
+
+    Attributes:
+        chooser: Tells why not, by the choice.
     """
 
     def __init__(
@@ -50,7 +56,9 @@ class Reach:
         root: str,
         tops: Collection[str] = ("",),
         rules: Callable[[str], Layer] | None = None,
+        choice: Choice = EVERYTHING,
     ) -> None:
+        self.chooser = Chooser(choice)
         self._tops = frozenset(tops)
         self._rules = rules or partial(_local_rules, root)
         built_in = Layer(IgnoreRules.parse("\n".join(NOT_WORTH_INDEXING)))
@@ -78,7 +86,9 @@ class Reach:
         folder, _, name = path.rpartition("/")
         if (is_folder and name in VERSION_CONTROL) or not self._is_open_folder(folder):
             return False
-        return not is_ignored(path, is_folder, self.layers_in(folder))
+        if is_ignored(path, is_folder, self.layers_in(folder)):
+            return False
+        return not self.chooser.why_not(path, is_folder)
 
     def _is_open_folder(self, path: str) -> bool:
         if path not in self._open_folders:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.choice import EVERYTHING, Choice
 from cluster.addresses import is_uri
 from cluster.ingest.walk import FoundFile, Walk, WalkLimits, walk
 
@@ -34,13 +35,16 @@ class Found:
     unchanged: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_files(root: str, scopes: Sequence[str], limits: WalkLimits) -> Found:
+def find_files(
+    root: str, scopes: Sequence[str], limits: WalkLimits, choice: Choice = EVERYTHING
+) -> Found:
     """Find the files of a folder or an object-store prefix that are worth indexing; see `walk`.
 
     Args:
         root: What paths are relative to: a folder, or a URI such as `s3://bucket/prefix`.
         scopes: Folders and files below the root to look into, relative; "" is all of it.
         limits: What is left out for its size.
+        choice: What is taken of the rest.
 
     Raises:
         NotFound: The root does not exist; a prefix without objects, or a scope, is just empty.
@@ -51,7 +55,7 @@ def find_files(root: str, scopes: Sequence[str], limits: WalkLimits) -> Found:
     skipped: Counter[str] = Counter()
     unreadable: list[str] = []
     for scope in scopes:
-        walked = _walked(root, scope, limits)
+        walked = _walked(root, scope, limits, choice)
         if walked is None:
             continue  # what is stored below it is gone
         files.update((file.path, file) for file in walked.files)
@@ -85,11 +89,11 @@ def read_bytes(root: str, path: str, limit: int) -> bytes | None:
         return stream.read(limit)
 
 
-def _walked(root: str, scope: str, limits: WalkLimits) -> Walk | None:
+def _walked(root: str, scope: str, limits: WalkLimits, choice: Choice) -> Walk | None:
     if is_uri(root):
         from cluster.ingest.stored import walk_store  # noqa: PLC0415 - see above
 
-        return walk_store(root, scope, limits)
+        return walk_store(root, scope, limits, choice)
     if scope and not os.path.exists(os.path.join(root, scope)):
         return None
-    return walk(Path(root), Path(scope) if scope else None, limits)
+    return walk(Path(root), Path(scope) if scope else None, limits, choice)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from actors.choice import EVERYTHING, Choice
 from actors.errors import StorageError
 from actors.storage import cause_of, open_store
 from cluster.ingest.ignore import MAX_RULE_BYTES, Layer, layer_from, rules_text
@@ -25,7 +26,7 @@ _PATIENCE: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(minutes=1
 """Three seconds for a store that is not there; somebody waits for the answer."""
 
 
-def walk_store(root: str, scope: str, limits: WalkLimits) -> Walk:
+def walk_store(root: str, scope: str, limits: WalkLimits, choice: Choice = EVERYTHING) -> Walk:
     """Find the objects below a prefix that are worth indexing; see `walk`.
 
     The listing is taken whole, for a page has a thousand objects and a folder few. Rules are read
@@ -34,7 +35,7 @@ def walk_store(root: str, scope: str, limits: WalkLimits) -> Walk:
     Raises:
         StorageError: The store does not answer, or refuses.
     """
-    walker = _StoreWalker(root, limits)
+    walker = _StoreWalker(root, limits, choice)
     if not walker.look(scope):
         return Walk(iter(()), walker.skipped, walker.unreadable, walker.links)
     return Walk(walker.files(scope), walker.skipped, walker.unreadable, walker.links)
@@ -76,8 +77,8 @@ class _Listed(NamedTuple):
 class _StoreWalker(Walker):
     """Walks over what was listed."""
 
-    def __init__(self, root: str, limits: WalkLimits) -> None:
-        super().__init__(root, limits, Reach(root, rules=self.rules))
+    def __init__(self, root: str, limits: WalkLimits, choice: Choice) -> None:
+        super().__init__(root, limits, Reach(root, rules=self.rules, choice=choice))
         self._sizes: dict[str, int] = {}
         self._folders: defaultdict[str, dict[str, _Listed]] = defaultdict(dict)
         """Folder → what lies in it, by name."""

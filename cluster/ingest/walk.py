@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from actors.errors import InvalidRequest, NotFound
+from actors.choice import EVERYTHING, Choice
 from cluster.ingest.ignore import Layer, has_rules, is_ignored, layer_of
 from cluster.ingest.languages import BINARY_SUFFIXES, suffix_of
 from cluster.ingest.reach import VERSION_CONTROL, Reach
+from cluster.ingest.scope import is_within, real_root, relative_scope
 
 MAX_FILE_BYTES = 1024 * 1024
 """Larger files are data, bundles or logs; the largest hand-written sources are under 1 MiB."""
@@ -85,7 +86,12 @@ class Walk:
     links: dict[str, str]
 
 
-def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None) -> Walk:
+def walk(
+    root: Path,
+    scope: Path | None = None,
+    limits: WalkLimits | None = None,
+    choice: Choice = EVERYTHING,
+) -> Walk:
     """Find the files of a folder that are worth indexing.
 
     `.gitignore` files (those above the root too, up to the top of its repository),
@@ -97,6 +103,7 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
         scope: A file or folder below the root to restrict the walk to, relative or absolute. It
             is taken though a rule ignores it; what lies in it is not.
         limits: What is left out for its size.
+        choice: What is taken of the rest, scope or not.
 
     Returns:
         The lazy walk; its counts are complete when its files are used up.
@@ -105,41 +112,10 @@ def walk(root: Path, scope: Path | None = None, limits: WalkLimits | None = None
         NotFound: The root or the scope does not exist.
         InvalidRequest: The root is no folder, or the scope lies outside it.
     """
-    real = _real_root(root)
-    walker = Walker(real, limits or WalkLimits(), Reach(real))
-    files = walker.files(_relative_scope(real, root, scope))
+    real = real_root(root)
+    walker = Walker(real, limits or WalkLimits(), Reach(real, choice=choice))
+    files = walker.files(relative_scope(real, root, scope))
     return Walk(files, walker.skipped, walker.unreadable, walker.links)
-
-
-def _real_root(root: Path) -> str:
-    real = os.path.realpath(root)
-    if not os.path.exists(real):
-        raise NotFound(f"{root} does not exist")
-    if not os.path.isdir(real):
-        raise InvalidRequest(f"{root} is not a folder; name it as the scope of its folder")
-    return real
-
-
-def _relative_scope(real_root: str, root: Path, scope: Path | None) -> str:
-    """Return the scope relative to the root, with forward slashes; "" for all of it."""
-    if scope is None:
-        return ""
-    given = os.path.abspath(root)
-    named = os.path.abspath(os.path.join(given, scope))
-    real = os.path.realpath(named)
-    if not _is_within(real, real_root):
-        raise InvalidRequest(f"{scope} is not below {root}; name a place inside it")
-    if not os.path.exists(real):
-        raise NotFound(f"{scope} does not exist in {root}")
-    pair = (named, given) if _is_within(named, given) else (real, real_root)
-    below = os.path.relpath(*pair).replace(os.sep, "/")
-    if not VERSION_CONTROL.isdisjoint(below.split("/")):
-        raise InvalidRequest(f"{scope} belongs to version control, which is never indexed")
-    return "" if below == "." else below
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 class Walker:
@@ -148,7 +124,7 @@ class Walker:
     Args:
         root: The folder, by its real path.
         limits: What is left out for its size.
-        reach: The rules of the folder, and of those below it.
+        reach: The rules of the folder, and of those below it, and what is chosen.
 
     Attributes:
         skipped: See `Walk`.
@@ -224,13 +200,19 @@ class Walker:
         elif here.linked and not self._first_visit(os.path.realpath(self._at(path))):
             self.skipped["already visited"] += 1
         elif is_folder:
-            folders.append(_Folder(path, here.layers, here.linked))
+            self._enter(_Folder(path, here.layers, here.linked), folders)
         else:
             yield from self._file(path)
 
+    def _enter(self, folder: _Folder, folders: list[_Folder]) -> None:
+        if reason := self._reach.chooser.why_not(folder.path, is_folder=True):
+            self.skipped[reason] += 1
+        else:
+            folders.append(folder)
+
     def _file(self, path: str) -> Iterator[FoundFile]:
-        if suffix_of(path.rpartition("/")[2]) in BINARY_SUFFIXES:
-            self.skipped["binary"] += 1
+        if reason := self._why_not_read(path):
+            self.skipped[reason] += 1
             return
         try:
             size = self.size(path)
@@ -244,6 +226,11 @@ class Walker:
         else:
             yield FoundFile(path, size)
 
+    def _why_not_read(self, path: str) -> str:
+        """Return "" for a file that is chosen, and may be text by its name."""
+        is_binary = suffix_of(path.rpartition("/")[2]) in BINARY_SUFFIXES
+        return self._reach.chooser.why_not(path) or ("binary" if is_binary else "")
+
     def _set_aside(self, path: str) -> None:
         self.skipped[UNREADABLE] += 1
         self.unreadable.append(path or ".")
@@ -253,14 +240,14 @@ class Walker:
         if reason:
             self.skipped[reason] += 1
         elif self.is_folder(path):
-            folders.append(_Folder(path, here.layers, linked=True))
+            self._enter(_Folder(path, here.layers, linked=True), folders)
         else:
             yield from self._file(path)
 
     def _why_not_followed(self, path: str, link: str) -> str:
         """Return "" for a link to a place inside the root that is not reached without it."""
         target = os.path.realpath(link)
-        inside = _is_within(target, self.root)
+        inside = is_within(target, self.root)
         below = os.path.relpath(target, self.root).replace(os.sep, "/") if inside else ""
         try:
             os.stat(link)

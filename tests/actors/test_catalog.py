@@ -1,5 +1,6 @@
 """Publishing: one of two writers wins, a killed one leaves nothing visible, deletion is final."""
 
+import json
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from actors.catalog import Catalog, check_name
+from actors.choice import Choice
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
 from actors.messages import SegmentRef
@@ -49,6 +51,16 @@ def test_of_two_writers_on_one_base_one_wins_and_the_other_is_told(catalog):
     with pytest.raises(Conflict, match=r"another writer changed collection 'docs'.*run this again"):
         catalog.publish(replace(base, writer="second"))
     assert catalog.get("docs") == winner
+
+
+def test_a_manifest_from_before_choices_takes_everything(catalog, storage):
+    made = catalog.publish(replace(catalog.new("docs", MODEL, 2, "/src"), choice=Choice(("*.md",))))
+    assert catalog.get("docs") == made
+    name = "collections/docs/manifests/00000001.json"
+    older = json.loads(storage.read(name))
+    del older["choice"]
+    storage.put(name, json.dumps(older).encode())
+    assert catalog.get("docs") == replace(made, choice=Choice())
 
 
 def test_statistics_count_living_chunks_only(catalog):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from actors.catalog import Catalog
+from actors.choice import EVERYTHING, Choice
 from actors.drafts import Drafted, record_draft
 from actors.engines.base import Fingerprint
 from actors.errors import NothingToIndex
@@ -129,6 +130,24 @@ def test_drafts_of_another_model_are_not_taken(pond):
     other = pond.catalog.new("pond", replace(MODEL, weights="f" * 16), 1, "/src")
     (block,) = Comparison(pond.storage, TARGET, other).blocks("/src", [FoundFile("a", 1)], 100)
     assert block.known == {}
+
+
+def test_a_choice_is_remembered_until_another_is_made(pond):
+    def bring_up_to_date(choice=EVERYTHING, **files):
+        target = replace(TARGET, choice=choice)
+        compared = Comparison(pond.storage, target, pond.base)
+        compared.take(summary(files))
+        new = {f: h for f, h in files.items() if pond.files().get(f, ("",))[0] != h}
+        return published(compared, [pond.segment(**new)] if new else ())
+
+    only_a = Choice(include=("a",))
+    assert bring_up_to_date(a="1", b="1").choice == EVERYTHING
+    assert bring_up_to_date(only_a, a="1").choice == only_a
+    assert set(pond.files()) == {"a"}
+    assert bring_up_to_date(a="2").choice == only_a
+    same = pond.base
+    assert bring_up_to_date(only_a, a="2") == same
+    assert bring_up_to_date(Choice(exclude=("x",)), a="2").generation == same.generation + 1
 
 
 def test_a_collection_is_not_emptied(pond):

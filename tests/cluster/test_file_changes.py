@@ -3,6 +3,7 @@
 import pytest
 from watchfiles import Change
 
+from actors.choice import Choice
 from cluster.file_changes import (
     LONGEST_S,
     LOSS_CHANGES,
@@ -70,6 +71,15 @@ class TestReading:
     )
     def test_what_a_walk_does_not_come_to_is_none(self, top, path):
         assert scopes(top, path) == set()
+
+    def test_what_a_collection_does_not_take_is_none(self, top):
+        (top / "src" / "b.md").write_text("b\n")
+        (top / "docs").mkdir()
+        reader = Reader(str(top), [""])
+        reader.choice = Choice(include=("*.md",), exclude=("docs/",))
+        paths = ("src/a.py", "src/b.md", "docs", "docs/new.md", "src/gone.md")
+        changed = [(Change.modified, f"{top}/{path}") for path in paths]
+        assert reader.read(changed).scopes == {"src/b.md", "src/gone.md"}
 
     def test_a_file_of_a_binary_kind_is_none_while_it_is_there(self, top):
         (top / "logo.png").write_bytes(b"\x89PNG")

@@ -1,11 +1,13 @@
 """Which collection is meant by folders here, by URIs, and what may be asked of one that is gone."""
 
 import shutil
+from dataclasses import replace
 
 import obstore
 import pytest
 
 from actors.catalog import Catalog
+from actors.choice import Choice
 from actors.engines.base import Fingerprint
 from actors.errors import InvalidRequest, NotFound, StorageError
 from actors.storage import Storage, open_store
@@ -52,6 +54,20 @@ def test_a_source_that_is_gone_does_not_exist_and_nothing_below_it(catalog, sour
     for path in (source, source / "a.md"):
         with pytest.raises(NotFound, match="does not exist"):
             choose_target(catalog, [str(path)], None)
+
+
+def test_what_a_whole_collection_takes_is_not_changed_over_a_part_of_it(catalog, source):
+    (source / "sub").mkdir()
+    only, other = Choice(include=("*.md",)), Choice(exclude=("*.md",))
+    assert choose_target(catalog, [str(source)], None, only).choice == only
+    with pytest.raises(InvalidRequest, match=r"'docs' holds all of .* \(everything\): index that"):
+        choose_target(catalog, [f"{source}/sub"], None, only)
+    assert choose_target(catalog, [f"{source}/sub"], "sub", only).root == f"{source}/sub"
+    catalog.publish(replace(catalog.get("docs"), choice=only))
+    assert choose_target(catalog, [f"{source}/sub"], None, only).scopes == ("sub",)
+    assert choose_target(catalog, [f"{source}/sub"], None).choice == Choice()
+    with pytest.raises(InvalidRequest, match=r"\(only \*\.md\)"):
+        choose_target(catalog, [f"{source}/sub"], None, other)
 
 
 @pytest.fixture

@@ -2,18 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from actors.catalog import Catalog
+from actors.choice import Choice
 from actors.engines.base import Fingerprint
 from actors.errors import InvalidRequest, LimitExceeded
 from actors.storage import Storage
 from cluster.ingest.walk import FoundFile
 from cluster.naming import Target
 from cluster.protocol import ClientFolder
-from cluster.received import Received, target_and_prefix
+from cluster.received import Received, lacking, target_and_prefix
 
 HASH = "d732c6be860e019351f99173fa6ae612"  # blake2b of "text", 16 bytes
 LIMIT = 100_000
@@ -57,6 +59,25 @@ async def test_a_folder_is_taken_however_its_bytes_are_cut(tmp_path, size):
     found = received.find()
     assert found.files == [FoundFile("a/b.md", 4), FoundFile("c.md", 4)]
     assert (found.skipped, found.unchanged) == ({"ignored": 2}, {"kept.md": HASH})
+
+
+async def test_what_the_collection_does_not_take_is_neither_asked_for_nor_found(tmp_path):
+    storage = Storage(str(tmp_path / "root"))
+    catalog = Catalog(storage)
+    only = Choice(include=("a/*.md",))
+    catalog.publish(replace(catalog.new("c", MODEL, 1, "client://h/x"), choice=only))
+
+    async def described():
+        for path in ("b.md", "c.py"):
+            yield line(path=path, hash=HASH, size=4).decode()
+
+    part = ClientFolder(folder="client://h/x/a")
+    assert (await lacking(catalog, storage, part, described())).paths == ("b.md",)
+
+    body = file("a/b.md") + line(path="a/c.py", hash=HASH, size=4) + end(2)
+    found = (await take(tmp_path / "spool", body)).find(only)
+    assert (found.files, found.unchanged) == ([FoundFile("a/b.md", 4)], {})
+    assert found.skipped == {"ignored": 2, "not included": 1}
 
 
 async def test_a_part_of_a_folder_comes_under_its_way_from_the_root(tmp_path):

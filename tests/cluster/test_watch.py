@@ -12,6 +12,7 @@ import pytest
 from stub_gateway import a_collection, a_job
 from waiting import eventually
 
+from actors.choice import EVERYTHING, Choice
 from actors.errors import (
     Conflict,
     GatewayUnavailable,
@@ -22,14 +23,15 @@ from actors.errors import (
 )
 from cluster.ingest.pipeline import in_scope
 from cluster.ingest.walk import walk
+from cluster.protocol import Chosen
 from cluster.watch import Watch
 
 
-def contents(top, scope=""):
+def contents(top, scope="", choice=EVERYTHING):
     """Return what a walk finds, by path."""
     found = {}
     if (top / scope).exists():
-        for file in walk(top, Path(scope) if scope else None).files:
+        for file in walk(top, Path(scope), choice=choice).files:
             found[file.path] = (top / file.path).read_text()
     return found
 
@@ -51,6 +53,7 @@ class Books:
         jobs: The scopes of each job that was asked for.
         failures: What the next jobs raise.
         words: What watchers said: seconds behind, or "gone".
+        choice: Which files it takes.
         may_walk, may_end: Jobs wait for these, before and after they look at files.
     """
 
@@ -61,6 +64,7 @@ class Books:
         self.may_walk.set()
         self.may_end.set()
         self.is_deleted = False
+        self.choice = EVERYTHING
 
     async def collections(self):
         return (a_collection(source="/elsewhere"), a_collection(source=""))
@@ -76,7 +80,7 @@ class Books:
         if not self.top.exists():
             raise NotFound(f"{self.top} does not exist")
         scopes = self.jobs[int(job.id)]
-        found = {path: text for scope in scopes for path, text in contents(self.top, scope).items()}
+        found = {p: t for s in scopes for p, t in contents(self.top, s, self.choice).items()}
         await self.may_end.wait()
         gone = {p for p in self.stored if in_scope(p, set(scopes)) and p not in found}
         changed = {p for p, text in found.items() if self.stored.get(p) != text}
@@ -90,6 +94,7 @@ class Books:
         if self.is_deleted:
             raise NotFound(f"no collection {collection!r}")
         self.words.append(behind_s)
+        return Chosen(include=self.choice.include, exclude=self.choice.exclude)
 
     async def unwatch(self, collection, *, watcher):
         self.words.append("gone")
@@ -134,7 +139,7 @@ async def watching(top, books=None, folders=None):
 
 async def follows(books):
     """Wait until what is stored is what a walk finds."""
-    await eventually(lambda: books.stored == contents(books.top))
+    await eventually(lambda: books.stored == contents(books.top, choice=books.choice))
 
 
 async def test_all_is_brought_up_to_date_first(top):
@@ -255,6 +260,21 @@ async def test_what_is_ignored_starts_no_job(top):
         (top / "new.md").write_text("comes last\n")
         await follows(books)
         assert books.jobs[1:] == [["new.md"]]
+
+
+async def test_what_the_collection_does_not_take_starts_no_job_until_it_does(top):
+    books = Books(top)
+    books.choice = Choice(exclude=("*.log",))
+    async with watching(top, books):
+        await eventually(lambda: books.words)
+        (top / "server.log").write_text("log\n")
+        (top / "new.md").write_text("comes last\n")
+        await follows(books)
+        assert books.jobs[1:] == [["new.md"]]
+        books.choice = EVERYTHING
+        (top / "new.md").write_text("edited\n")
+        await follows(books)
+        assert "server.log" in books.stored
 
 
 async def test_an_edit_of_rules_holds_for_the_folder_that_they_govern(top):

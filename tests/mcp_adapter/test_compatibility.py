@@ -81,14 +81,21 @@ async def test_reindex_all_without_progress_returns_at_once(tmp_path):
     assert result.structured_content["job"]["state"] == "running"
 
 
-@pytest.mark.parametrize("filtered", [{"file_extensions": ["py"]}, {"max_file_size": 0}])
-async def test_a_filter_that_does_not_filter_is_refused(filtered, tmp_path):
+async def test_extensions_are_globs_of_what_to_take(tmp_path):
+    gateway = StubGateway(jobs=a_job(state="done"))
+
+    await old(gateway, "embed_index", path=str(tmp_path), file_extensions=["py", ".md", "*.rs"])
+
+    assert gateway.bodies == [{"paths": [str(tmp_path)], "include": ["*.py", "*.md", "*.rs"]}]
+
+
+async def test_a_filter_that_does_not_filter_is_refused(tmp_path):
     gateway = StubGateway()
 
-    result = await old(gateway, "embed_index", path=str(tmp_path), **filtered)
+    result = await old(gateway, "embed_index", path=str(tmp_path), max_file_size=0)
 
     assert result.is_error
-    assert "Call index_path" in text_of(result)
+    assert "Call again without max_file_size" in text_of(result)
     assert gateway.bodies == []
 
 

@@ -28,6 +28,17 @@ async def test_indexing_returns_a_job_at_once_with_the_absolute_path(tmp_path, m
     assert "job_status(job_id='0a1b2c3d4e5f'" in text_of(result)
 
 
+async def test_what_to_take_of_a_folder_is_sent_along():
+    gateway = StubGateway()
+
+    chosen = {"include": ["*.py", "docs/"], "exclude": ["tests/"]}
+    await call(gateway, "index_path", path="/src", **chosen)
+    refused = await call(gateway, "index_path", path="/src", include=["!*.py"])
+
+    assert gateway.bodies == [{"paths": ["/src"], **chosen}]
+    assert "'!*.py' is no glob" in text_of(refused)
+
+
 async def test_a_path_that_does_not_exist_never_reaches_the_gateway(tmp_path):
     gateway = StubGateway()
 
@@ -178,7 +189,7 @@ async def test_a_call_that_is_cancelled_before_its_job_is_known_takes_it_along_t
     asked, answered, cancelled = asyncio.Event(), asyncio.Event(), []
 
     class Slow:
-        async def index(self, paths, *, collection):
+        async def index(self, paths, **_chosen):
             asked.set()
             await answered.wait()
             return a_job(id="late")

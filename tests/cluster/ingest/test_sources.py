@@ -7,6 +7,7 @@ import obstore
 import pytest
 
 from actors.catalog import Manifest
+from actors.choice import Choice
 from actors.engines.base import Fingerprint
 from actors.errors import StorageError
 from actors.storage import open_store
@@ -95,6 +96,21 @@ def test_what_is_indexed_of_the_tree_is_what_its_rules_say(prefix):
     assert {file.path for file in files} >= {"kept.log", "src/build/in.txt", "src/deep/é.md"}
     assert "src/deep/er/secret.md" in {file.path for file in files}
     assert skipped == {"ignored": 5, "binary": 2, "too large": 1, "empty": 2}
+
+
+def test_a_choice_takes_the_same_of_both(local, prefix):
+    choice = Choice(include=("src/", "*.md"), exclude=("er/",))
+    of_folder, of_store = (find_files(root, ("",), LIMITS, choice) for root in (local, prefix))
+    assert (of_store.files, of_store.skipped) == (of_folder.files, of_folder.skipped)
+    paths = [file.path for file in of_store.files]
+    assert paths == [
+        "README.md",
+        "src/.shoalignore",
+        "src/cache.py",
+        "src/deep.md",
+        "src/build/in.txt",
+        "src/deep/\xe9.md",
+    ]
 
 
 def test_markers_of_folders_are_no_files(prefix, bucket):
