@@ -85,10 +85,11 @@ class Lookups:
             ),
             key=place,
         )
-        more = len(found) > query.limit or any(
+        more = len(found) > query.wanted or any(
             answer.more for answer in answers if isinstance(answer, Definitions)
         )
-        return SymbolAnswer(tuple(found[: query.limit]), more, _coverage(plan, shards, answers))
+        shown = tuple(found[query.offset : query.wanted])
+        return SymbolAnswer(shown, more, _coverage(plan, shards, answers))
 
     async def _plan(self, lookup: Lookup) -> Plan:
         """Plan as for a search by words, which needs no model either."""

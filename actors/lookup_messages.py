@@ -63,6 +63,7 @@ class SymbolQuery(Message):
         languages: Lower-case language names; empty for all.
         limit: How many.
         origin: Whose query it is.
+        offset: How many of the best are passed over.
     """
 
     name: str
@@ -70,6 +71,12 @@ class SymbolQuery(Message):
     languages: tuple[str, ...]
     limit: int
     origin: Origin = NOBODY
+    offset: int = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many of the best are looked at."""
+        return self.offset + self.limit
 
 
 @dataclass(frozen=True, slots=True)

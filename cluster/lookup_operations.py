@@ -67,6 +67,7 @@ class LookupOperations:
         paths: Sequence[str] = (),
         exclude_paths: Sequence[str] = (),
         limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
         deadline_s: float | None = None,
     ) -> Call[SearchReply]:
         """Return the chunks that are nearest in meaning to a stored chunk or to a text.
@@ -87,6 +88,7 @@ class LookupOperations:
             paths=tuple(paths),
             exclude_paths=tuple(exclude_paths),
             limit=limit,
+            offset=offset,
             deadline_s=deadline_s,
         )
         return Call("POST", "/v1/similar", TypeAdapter(SearchReply), body)
@@ -100,6 +102,7 @@ class LookupOperations:
         collections: Sequence[str] = (),
         languages: Sequence[str] = (),
         limit: int = DEFAULT_SYMBOLS,
+        offset: int = 0,
         deadline_s: float | None = None,
     ) -> Call[SymbolsReply]:
         """Return where a name is defined: as it is, or as the end of a qualified name.
@@ -114,6 +117,7 @@ class LookupOperations:
             collections=tuple(collections),
             languages=tuple(languages),
             limit=limit,
+            offset=offset,
             deadline_s=deadline_s,
         )
         return Call("POST", "/v1/symbols", TypeAdapter(SymbolsReply), body)

@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.kinds import Kind
 from cluster.protocol import (
-    DEFAULT_LIMIT,
     MAX_CHUNK_CHARS,
     MAX_CONTEXT,
     MAX_LIMIT,
@@ -16,7 +15,9 @@ from cluster.protocol import (
     CollectionCoverage,
     CollectionName,
     FilePath,
+    Filtered,
     Message,
+    Paged,
 )
 
 MAX_NAME_CHARS = 1000
@@ -68,7 +69,7 @@ class Passage(Message):
     generation: int
 
 
-class SimilarBody(Message):
+class SimilarBody(Filtered):
     """What to find the like of: a stored chunk, by its id or by a line that it holds, or a text."""
 
     chunk_id: ChunkId | None = Field(None, description="As in a hit's `id`")
@@ -76,12 +77,6 @@ class SimilarBody(Message):
     line: Line | None = Field(None, description="A line of the chunk, with path")
     collection: CollectionName | None = Field(None, description="That of the chunk")
     text: str | None = Field(None, min_length=1, max_length=MAX_CHUNK_CHARS)
-    collections: tuple[CollectionName, ...] = ()
-    languages: tuple[str, ...] = Field((), description="A hit's language is one of them")
-    paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches one of them")
-    exclude_paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches none")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    deadline_s: float | None = Field(None, gt=0, le=600)
 
     @model_validator(mode="after")
     def _names_one(self) -> SimilarBody:
@@ -97,17 +92,14 @@ class SimilarBody(Message):
         return self
 
 
-class SymbolsBody(Message):
+class SymbolsBody(Paged):
     """A name to find the definitions of."""
 
     name: str = Field(
         max_length=MAX_NAME_CHARS, description="As in `search`, `Router.search`, `Guide > Install`"
     )
     kind: Kind | None = None
-    collections: tuple[CollectionName, ...] = ()
-    languages: tuple[str, ...] = ()
     limit: int = Field(DEFAULT_SYMBOLS, ge=1, le=MAX_LIMIT)
-    deadline_s: float | None = Field(None, gt=0, le=600)
 
     @field_validator("name")
     @classmethod

@@ -61,6 +61,7 @@ class Lookups:
             query=body.text or "",
             mode=Mode.SEMANTIC,
             limit=body.limit,
+            offset=body.offset,
             collections=body.collections,
             filter=Filter(body.paths, body.languages, body.exclude_paths),
             vector=None,
@@ -78,7 +79,9 @@ class Lookups:
         self, body: SymbolsBody, caller: str = "", waited_s: float = 0.0
     ) -> SymbolsReply:
         """Return definitions by name; see `ShoalClient.symbols`."""
-        query = SymbolQuery(body.name, body.kind, body.languages, body.limit, current())
+        query = SymbolQuery(
+            body.name, body.kind, body.languages, body.limit, current(), body.offset
+        )
         lookup = self._lookup(body.collections, body.deadline_s, caller, waited_s)
         answer: SymbolAnswer = await self._calls.ask_router(
             lambda router: router.symbols.remote(lookup, query), lookup.deadline_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -62,20 +62,37 @@ class Vector(Message):
         return cls(data=base64.b64encode(packed).decode())
 
 
-class SearchBody(Message):
+class Paged(Message):
+    """What is looked for in some collections, and comes page by page."""
+
+    collections: tuple[CollectionName, ...] = ()
+    languages: tuple[str, ...] = Field((), description="A hit's language is one of them")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    offset: int = Field(0, ge=0, lt=MAX_LIMIT, description="How many of the best hits to pass over")
+    deadline_s: float | None = Field(None, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _is_within_reach(self) -> Self:
+        if self.offset + self.limit > MAX_LIMIT:
+            message = f"offset and limit are over {MAX_LIMIT} together; narrow the search"
+            raise ValueError(message)
+        return self
+
+
+class Filtered(Paged):
+    """What is looked for in some files of theirs."""
+
+    paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches one of them")
+    exclude_paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches none")
+
+
+class SearchBody(Filtered):
     """A search."""
 
     query: str = Field("", max_length=MAX_QUERY_CHARS)
-    collections: tuple[CollectionName, ...] = ()
     mode: Mode = "hybrid"
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    offset: int = Field(0, ge=0, lt=MAX_LIMIT, description="How many of the best hits to pass over")
-    paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches one of them")
-    exclude_paths: tuple[str, ...] = Field((), description="Globs; a hit's path matches none")
-    languages: tuple[str, ...] = Field((), description="A hit's language is one of them")
     context: int = Field(0, ge=0, le=MAX_CONTEXT, description="Lines around each hit")
     vector: Vector | None = None
-    deadline_s: float | None = Field(None, gt=0, le=600)
     typos: bool = Field(
         False, description="Words found nowhere stand for those one typing mistake away"
     )
@@ -88,13 +105,6 @@ class SearchBody(Message):
     def _asks_something(self) -> SearchBody:
         if not self.query.strip() and (self.vector is None or self.mode != "semantic"):
             message = "the query is empty"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _is_within_reach(self) -> SearchBody:
-        if self.offset + self.limit > MAX_LIMIT:
-            message = f"offset and limit are over {MAX_LIMIT} together; narrow the search"
             raise ValueError(message)
         return self
 

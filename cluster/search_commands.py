@@ -21,6 +21,7 @@ Collections = Annotated[
     list[str] | None, typer.Option("--collection", help="Search this one; may be repeated.")
 ]
 Limit = Annotated[int, typer.Option(min=1, max=_MAX_LIMIT, help="How many hits.")]
+Offset = Annotated[int, typer.Option(min=0, max=_MAX_LIMIT - 1, help="How many to pass over.")]
 Paths = Annotated[
     list[str] | None, typer.Option("--path", help="Glob that a hit's path matches; repeatable.")
 ]
@@ -39,9 +40,7 @@ def search(
     query: Annotated[str, typer.Argument(help="A question, an identifier, a piece of code.")],
     collection: Collections = None,
     limit: Limit = 10,
-    offset: Annotated[
-        int, typer.Option(min=0, max=_MAX_LIMIT - 1, help="How many hits to pass over.")
-    ] = 0,
+    offset: Offset = 0,
     mode: Annotated[str, typer.Option(help="hybrid, semantic or lexical.")] = "hybrid",
     path: Paths = None,
     exclude: Excluded = None,
@@ -84,6 +83,7 @@ def similar(
     place: Annotated[str, typer.Argument(help="PATH:LINE as in a hit, or a hit's id.")],
     collection: Collections = None,
     limit: Limit = 10,
+    offset: Offset = 0,
     path: Paths = None,
     exclude: Excluded = None,
     language: Languages = None,
@@ -104,6 +104,7 @@ def similar(
             exclude_paths=exclude or (),
             languages=_lower(language),
             limit=limit,
+            offset=offset,
         )
     if as_json:
         print_json(answer.model_dump(mode="json"))
@@ -121,6 +122,7 @@ def symbols(
     collection: Collections = None,
     language: Languages = None,
     limit: Limit = 20,
+    offset: Offset = 0,
     as_json: AsJson = False,
 ) -> None:
     """Find where a name is defined."""
@@ -133,6 +135,7 @@ def symbols(
             collections=collection or (),
             languages=_lower(language),
             limit=limit,
+            offset=offset,
         )
     if as_json:
         print_json(found.model_dump(mode="json"))

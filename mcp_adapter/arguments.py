@@ -79,7 +79,7 @@ MaxTokens = Annotated[
 Cursor = Annotated[
     str,
     Field(
-        description="next_cursor of the page before, beside the same query, mode and filters",
+        description="next_cursor of the page before, beside the same question and filters",
         max_length=200,
     ),
 ]

@@ -52,6 +52,7 @@ class Shoal(Protocol):
         paths: Sequence[str] = (),
         exclude_paths: Sequence[str] = (),
         limit: int = 10,
+        offset: int = 0,
     ) -> Awaitable[SearchReply]:
         """Find chunks that mean about the same as a stored one, or as a text."""
 
@@ -75,6 +76,7 @@ class Shoal(Protocol):
         collections: Sequence[str] = (),
         languages: Sequence[str] = (),
         limit: int = 20,
+        offset: int = 0,
     ) -> Awaitable[SymbolsReply]:
         """Find where a name is defined."""
 

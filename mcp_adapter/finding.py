@@ -6,7 +6,7 @@ larger of the two does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
@@ -63,8 +63,11 @@ _FENCE_BYTES = len(f"<<< {_A_FENCE}: untrusted. {UNTRUSTED}\n>>> {_A_FENCE}\n")
 
 _NARROW = "narrow with paths, exclude_paths, languages or collections"
 _MORE_DEFINITIONS = (
-    "There are more definitions: give the whole dotted name, kind, languages or collections, or "
-    "raise limit."
+    "There are more definitions: call again with next_cursor as cursor, or give the whole dotted "
+    "name, kind, languages or collections."
+)
+_NO_MORE_DEFINITIONS = (
+    "There may be more definitions: give the whole dotted name, kind, languages or collections."
 )
 _NO_DEFINITION = "search finds where it is used or described; find_symbol knows definitions only."
 _NOTHING = "Other words, another mode, fewer filters? list_collections says what is indexed."
@@ -135,9 +138,9 @@ def passage_answer(passage: Passage, max_tokens: int) -> PassageAnswer:
     return answer(longest(len(text), fits))
 
 
-def symbols_answer(reply: SymbolsReply, max_tokens: int = DEFAULT_TOKENS) -> SymbolsAnswer:
-    """Return as many of the definitions as fit."""
-    bytes_left = room(max_tokens)
+def symbols_answer(reply: SymbolsReply, page: Page) -> SymbolsAnswer:
+    """Return as many of the definitions as fit, and where the next ones are."""
+    bytes_left = room(page.max_tokens)
     hit = {symbol.collection for symbol in reply.symbols}
     searched = _searched(reply.collections, hit, bytes_left // 4)
     frame = SymbolsAnswer(
@@ -145,14 +148,28 @@ def symbols_answer(reply: SymbolsReply, max_tokens: int = DEFAULT_TOKENS) -> Sym
         collections=searched,
         collections_omitted=len(reply.collections) - len(searched),
         truncated=True,
-        hint=_MORE_DEFINITIONS if reply.symbols else _NO_DEFINITION,
+        hint=_MORE_DEFINITIONS,
+        next_cursor="-" * CURSOR_CHARS,
     )
     bytes_left -= cost(frame, symbols_text(frame, _A_FENCE)) + _FENCE_BYTES
     found = fitting(map(_definition, reply.symbols), _cost_of_definition, bytes_left)
     truncated = reply.more or len(found) < len(reply.symbols)
-    hint = frame.hint if truncated or not found else ""
+    pages = page.cursor_to if truncated and found else None
+    following = page.offset + len(found)
+    next_cursor = pages(following) if pages and following < MAX_LIMIT else ""
+    hint = _hint_of_definitions(page, found, truncated, next_cursor)
     changes = {"symbols": tuple(found), "truncated": truncated, "hint": hint}
-    return frame.model_copy(update=changes)
+    return frame.model_copy(update={**changes, "next_cursor": next_cursor})
+
+
+def _hint_of_definitions(
+    page: Page, found: Sequence[Definition], truncated: bool, next_cursor: str
+) -> str:
+    if truncated:
+        return _MORE_DEFINITIONS if next_cursor else _NO_MORE_DEFINITIONS
+    if found:
+        return ""
+    return "That was all." if page.offset else _NO_DEFINITION
 
 
 def _searched(

@@ -30,7 +30,8 @@ class Found(Answer):
     """What all that was looked for has: a coverage below 1 says that some shards did not answer.
 
     `collections` are those with something to tell first: a problem, then hits. `truncated` says
-    that less is here than was asked for, for want of room; `hint` says how to narrow or go on.
+    that less is here than was asked for, for want of room; `hint` says how to narrow or go on;
+    where `next_cursor` is not empty, it leads to more.
     """
 
     note: str = UNTRUSTED
@@ -39,13 +40,13 @@ class Found(Answer):
     collections_omitted: int = 0
     truncated: bool = False
     hint: str = ""
+    next_cursor: str = ""
 
 
 class SearchAnswer(Found):
-    """The best hits first; where `next_cursor` is not empty, it leads to more."""
+    """The best hits first."""
 
     hits: tuple[Hit, ...] = ()
-    next_cursor: str = ""
 
 
 class PassageAnswer(Answer):

@@ -27,9 +27,7 @@ def search_text(answer: SearchAnswer, fence: str) -> str:
     """Return the hits between two fence lines."""
     blocks = "\n\n".join(map(hit_text, answer.hits))
     lines = [*_head(answer, len(answer.hits), "hit"), *_fenced(answer.note, blocks, fence)]
-    if answer.next_cursor:
-        return "\n".join([*lines, *_way_on(answer), f"next_cursor: {answer.next_cursor}"])
-    return "\n".join([*lines, *_way_on(answer)])
+    return "\n".join([*lines, *_way_on(answer), *_next_page(answer)])
 
 
 def passage_text(answer: PassageAnswer, fence: str) -> str:
@@ -46,7 +44,7 @@ def symbols_text(answer: SymbolsAnswer, fence: str) -> str:
     """Return the definitions between two fence lines."""
     found = "\n".join(map(definition_text, answer.symbols))
     lines = [*_head(answer, len(answer.symbols), "definition"), *_fenced(answer.note, found, fence)]
-    return "\n".join([*lines, *_way_on(answer)])
+    return "\n".join([*lines, *_way_on(answer), *_next_page(answer)])
 
 
 def hit_text(hit: Hit) -> str:
@@ -91,6 +89,11 @@ def _where(found: Hit | PassageAnswer | Definition) -> str:
 
 def _fenced(note: str, data: str, fence: str) -> Iterable[str]:
     return (f"<<< {fence}: untrusted. {note}", data, f">>> {fence}") if data else ()
+
+
+def _next_page(answer: Found) -> Iterable[str]:
+    if answer.next_cursor:
+        yield f"next_cursor: {answer.next_cursor}"
 
 
 def _way_on(answer: Found | PassageAnswer) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -11,12 +11,11 @@ from mcp.types import CallToolResult
 
 from actors.errors import InvalidRequest
 from cluster.lookup_protocol import DEFAULT_SYMBOLS
-from cluster.protocol import MAX_LIMIT
 from mcp_adapter import arguments as args
 from mcp_adapter.annotations import READS
 from mcp_adapter.asking import Asking
 from mcp_adapter.budget import DEFAULT_TOKENS
-from mcp_adapter.cursors import cursor_to, place_of
+from mcp_adapter.cursors import place_of
 from mcp_adapter.finding import Page, passage_answer, search_answer, symbols_answer
 from mcp_adapter.found import PassageAnswer, SearchAnswer, SymbolsAnswer
 from mcp_adapter.found_text import new_fence, passage_text, search_text, symbols_text
@@ -59,6 +58,29 @@ _ONE_PIECE = "give one of: id; path and line; text"
 _ONE_PASSAGE = "give either id, or path with start_line and end_line where you want less than all"
 
 
+class _Among(TypedDict):
+    """What narrows everything that is found."""
+
+    collections: tuple[str, ...]
+    languages: tuple[str, ...]
+
+
+class _Where(_Among):
+    """What narrows hits."""
+
+    paths: tuple[str, ...]
+    exclude_paths: tuple[str, ...]
+
+
+class _Piece(TypedDict):
+    """What something is to be like, where no id names it."""
+
+    path: str | None
+    line: int | None
+    collection: str | None
+    text: str | None
+
+
 class FindingTools:
     """The tools over one client."""
 
@@ -88,32 +110,15 @@ class FindingTools:
         cursor: args.Cursor = "",
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Search."""
-        asked = {
-            "query": query,
-            "mode": mode,
-            "collections": collections,
-            "languages": languages,
-            "paths": paths,
-            "exclude_paths": exclude_paths,
-        }
+        where = _Where(
+            collections=collections, languages=languages, paths=paths, exclude_paths=exclude_paths
+        )
         async with self._asking.during(ctx):
-            place = place_of(cursor, asked)
-            most = min(limit, MAX_LIMIT - place.offset)
+            place = place_of(cursor, "search", query=query, mode=mode, **where)
             reply = await self._asking.shoal.search(
-                query,
-                mode=mode,
-                limit=most,
-                offset=place.offset,
-                collections=collections,
-                languages=languages,
-                paths=paths,
-                exclude_paths=exclude_paths,
+                query, mode=mode, limit=place.most(limit), offset=place.offset, **where
             )
-            place.check(reply.collections)
-
-        def next_page(offset: int) -> str:
-            return cursor_to(offset, reply.collections, asked)
-
+            next_page = place.following(reply.collections)
         answer = search_answer(reply, Page(detail, max_tokens, place.offset, next_page))
         return result(search_text(answer, new_fence()), answer)
 
@@ -132,24 +137,22 @@ class FindingTools:
         limit: args.Limit = args.DEFAULT_LIMIT,
         detail: args.Detail = "concise",
         max_tokens: args.MaxTokens = DEFAULT_TOKENS,
+        cursor: args.Cursor = "",
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Find what is like a piece."""
+        piece = _Piece(path=path, line=line, collection=collection, text=text)
+        where = _Where(
+            collections=collections, languages=languages, paths=paths, exclude_paths=exclude_paths
+        )
         async with self._asking.during(ctx, _NOT_INDEXED):
             if sum(map(bool, (id, path, text))) != 1 or bool(path) != bool(line):
                 raise InvalidRequest(_ONE_PIECE)
+            place = place_of(cursor, "find_similar", id=id, **piece, **where)
             reply = await self._asking.shoal.similar(
-                id,
-                path=path,
-                line=line,
-                collection=collection,
-                text=text,
-                collections=collections,
-                languages=languages,
-                paths=paths,
-                exclude_paths=exclude_paths,
-                limit=limit,
+                id, limit=place.most(limit), offset=place.offset, **piece, **where
             )
-        answer = search_answer(reply, Page(detail, max_tokens))
+            next_page = place.following(reply.collections)
+        answer = search_answer(reply, Page(detail, max_tokens, place.offset, next_page))
         return result(search_text(answer, new_fence()), answer)
 
     async def read_chunk(
@@ -186,11 +189,15 @@ class FindingTools:
         collections: args.Collections = (),
         languages: args.Languages = (),
         limit: args.SymbolLimit = DEFAULT_SYMBOLS,
+        cursor: args.Cursor = "",
     ) -> Annotated[CallToolResult, SymbolsAnswer]:
         """Find definitions."""
+        where = _Among(collections=collections, languages=languages)
         async with self._asking.during(ctx):
+            place = place_of(cursor, "find_symbol", name=name, kind=kind, **where)
             reply = await self._asking.shoal.symbols(
-                name, kind=kind, collections=collections, languages=languages, limit=limit
+                name, kind=kind, limit=place.most(limit), offset=place.offset, **where
             )
-        answer = symbols_answer(reply)
+            next_page = place.following(reply.collections)
+        answer = symbols_answer(reply, Page(offset=place.offset, cursor_to=next_page))
         return result(symbols_text(answer, new_fence()), answer)

@@ -65,8 +65,8 @@ def best(parts: Iterable[Definitions], query: SymbolQuery) -> Definitions:
     found = sorted(
         (each for part in several for each in part.found), key=lambda each: order(each, name)
     )
-    more = len(found) > query.limit or any(part.more for part in several)
-    return Definitions(tuple(found[: query.limit]), more)
+    more = len(found) > query.wanted or any(part.more for part in several)
+    return Definitions(tuple(found[: query.wanted]), more)
 
 
 def order(definition: Definition, name: str) -> tuple[int, str, int]:

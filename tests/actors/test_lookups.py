@@ -134,6 +134,10 @@ def test_definitions_come_from_all_shards_in_one_order(storage):
     assert not found.more
     fewer, _ = run(storage, "symbols", SymbolQuery("load", None, (), 5))
     assert (len(fewer.found), fewer.more) == (5, True)
+    later, _ = run(storage, "symbols", SymbolQuery("load", None, (), 3, offset=2))
+    assert (later.found, later.more) == (found.found[2:5], True)
+    last, _ = run(storage, "symbols", SymbolQuery("load", None, (), 3, offset=5))
+    assert (last.found, last.more) == (found.found[5:], False)
 
 
 def test_definitions_in_a_shard_that_is_silent_are_lacking_and_that_is_told(storage):

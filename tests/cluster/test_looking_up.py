@@ -146,6 +146,11 @@ def test_a_chunk_is_not_like_itself_and_most_like_its_copy(stored):
     everything = stored.similar(note.id, collections=[COLLECTION], limit=100)
     assert not everything.more
     assert note.id not in {hit.id for hit in everything.hits}
+    pages = [
+        stored.similar(note.id, collections=[COLLECTION], limit=4, offset=n) for n in (0, 4, 8)
+    ]
+    assert [hit.id for page in pages for hit in page.hits] == [h.id for h in everything.hits[:12]]
+    assert all(page.more for page in pages)
     first = everything.hits[0]
     vectors = stored.similar(first.id, collections=[COLLECTION], limit=100)
     assert vectors.hits[[hit.id for hit in vectors.hits].index(note.id)].score == pytest.approx(
@@ -190,6 +195,8 @@ def test_names_are_found_where_they_are_defined(stored):
     (definition,) = stored.symbols("Store", languages=["python"], collections=[COLLECTION]).symbols
     assert stored.read(definition.id).text.startswith("class Store:")
     assert stored.symbols("load", kind="class", collections=[COLLECTION]).symbols == ()
+    beyond = stored.symbols("load", collections=[COLLECTION], offset=1)
+    assert (beyond.symbols, beyond.more) == ((), False)
 
 
 def test_the_command_line_looks_up_too(stored, gateway, tmp_path):

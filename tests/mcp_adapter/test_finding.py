@@ -13,7 +13,7 @@ from cluster.lookup_protocol import SymbolsReply
 from cluster.visible import visible
 from mcp_adapter.answers import Answer
 from mcp_adapter.budget import cut, room, shortened
-from mcp_adapter.cursors import cursor_to
+from mcp_adapter.cursors import place_of
 from mcp_adapter.finding import Page, passage_answer, search_answer, symbols_answer
 from mcp_adapter.found import UNTRUSTED
 from mcp_adapter.found_text import passage_text, search_text, symbols_text
@@ -76,7 +76,7 @@ def test_a_search_fits_in_both_forms_and_makes_headway(found, detail, max_tokens
     hits = [a_hit(text, path=path or "p", symbol=symbol) for text, path, symbol in found]
     reply = a_reply(*hits, problem="x" * 1_000)
     reply = reply.model_copy(update={"collections": reply.collections * collections})
-    page = Page(detail, max_tokens, 0, lambda at: cursor_to(at, reply.collections, {}))
+    page = Page(detail, max_tokens, 0, place_of("", "search").following(reply.collections))
 
     answer = search_answer(reply, page)
     text = search_text(answer, FENCE)
@@ -104,12 +104,13 @@ def test_a_passage_fits_in_both_forms(lines, path, max_tokens):
 @given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=900)), max_size=30), TOKENS)
 def test_definitions_fit_in_both_forms(found, max_tokens):
     symbols = tuple(a_symbol(symbol=name, signature=signature) for name, signature in found)
-    answer = symbols_answer(SymbolsReply(symbols=symbols, more=False), max_tokens)
+    page = Page(max_tokens=max_tokens, cursor_to=place_of("", "find_symbol").following(()))
+    answer = symbols_answer(SymbolsReply(symbols=symbols, more=False), page)
     text = symbols_text(answer, FENCE)
 
     assert size_of(answer, text) <= room(max_tokens)
     assert bool(answer.symbols) == bool(found)
-    assert answer.truncated == (len(answer.symbols) < len(found))
+    assert answer.truncated == bool(answer.next_cursor) == (len(answer.symbols) < len(found))
     assert not hides_something(text)
 
 

@@ -217,8 +217,47 @@ async def test_something_similar_is_asked_for_by_id_place_or_text(piece, body):
     assert gateway.bodies == [{**body, "exclude_paths": ["tests/"], "limit": 1}]
     answer = result.structured_content
     assert answer["hits"][0]["path"] == "actors/router.py"
-    assert answer["hint"].startswith("There are more hits: raise limit")
-    assert answer["next_cursor"] == ""
+    assert answer["hint"].startswith("More hits: call again with next_cursor")
+    assert f"next_cursor: {answer['next_cursor']}" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("tool", "operation", "question", "other"),
+    [
+        ("find_similar", "similar", {"text": "def admit"}, {"text": "def refuse"}),
+        ("find_similar", "similar", {"text": "x", "paths": ["src/"]}, {"text": "x"}),
+        ("find_symbol", "symbols", {"name": "admit"}, {"name": "admit", "kind": "class"}),
+    ],
+)
+async def test_likenesses_and_definitions_come_page_by_page(tool, operation, question, other):
+    found = a_reply(a_hit(), a_hit(), more=True)
+    symbols = SymbolsReply(symbols=(a_symbol(),) * 2, more=True, collections=found.collections)
+    gateway = StubGateway(similar=found, symbols=symbols)
+    async with host_of(gateway) as host:
+        first = await host.call_tool(tool, {**question, "limit": 2})
+        cursor = first.structured_content["next_cursor"]
+        second = await host.call_tool(tool, {**question, "limit": 5, "cursor": cursor})
+        of_another = await host.call_tool(tool, {**other, "cursor": cursor})
+        of_search = await host.call_tool("search", {"query": "admit", "cursor": cursor})
+
+    assert gateway.bodies == [
+        {**question, "limit": 2},
+        {**question, "limit": 5, "offset": 2},
+    ]
+    assert second.structured_content["next_cursor"] not in {"", cursor}
+    assert f"belongs to no {tool} with these arguments" in text_of(of_another)
+    assert "belongs to no search with these arguments" in text_of(of_search)
+
+
+async def test_the_last_page_of_definitions_says_that_it_was_all():
+    replies = iter([SymbolsReply(symbols=(a_symbol(),), more=True), SymbolsReply(symbols=())])
+    async with host_of(StubGateway(symbols=lambda: next(replies))) as host:
+        first = await host.call_tool("find_symbol", {"name": "f"})
+        cursor = first.structured_content["next_cursor"]
+        last = await host.call_tool("find_symbol", {"name": "f", "cursor": cursor})
+
+    assert last.structured_content["next_cursor"] == ""
+    assert "That was all." in text_of(last)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +335,9 @@ async def test_definitions_that_do_not_fit_or_are_beyond_the_limit_are_told():
     assert 0 < len(cut.structured_content["symbols"]) < 50
     for result in (cut, limited):
         assert result.structured_content["truncated"] is True
-        assert "TRUNCATED: There are more definitions: give the whole" in text_of(result)
+        assert "TRUNCATED: There are more definitions: call again with next_cursor" in text_of(
+            result
+        )
 
 
 async def test_no_definition_says_what_finds_uses():
