@@ -24,7 +24,7 @@ from actors.engines.registry import describe, import_libraries, open_engine
 from actors.errors import LimitExceeded, MemoryLimitExceeded, ModelMismatch
 from actors.index.writing import ChunkBlock
 from actors.memory import Pressure, give_back, give_back_files, load_gate, ran_out
-from actors.messages import ActorStatus, Embedded
+from actors.messages import ActorStatus, Embedded, Embeddings
 from actors.model import LazyModel, ModelState, Progress
 from actors.origin import Origin
 from actors.process import MemoryConfig, answers_always, guard_memory, returns, status_of
@@ -116,10 +116,10 @@ class Embedder:
         self._loop = asyncio.get_running_loop()
         with spans.span("embedder.embed", *origins, texts=len(texts)):
             async with self._model.use() as engine:
-                vectors = await self._in_thread(lambda: self._compute(engine, texts, kind))
+                found = await self._in_thread(lambda: self._compute(engine, texts, kind))
         self._texts += len(texts)
         pressure = self._memory.status().pressure.value
-        return Embedded(vectors, pressure, self._config.name)
+        return Embedded(found.vectors, pressure, self._config.name, found.tokens)
 
     @returns(2)
     async def embed_block(
@@ -211,12 +211,13 @@ class Embedder:
             give_back()
             give_back_files()
 
-    def _compute(self, engine: Engine, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
+    def _compute(self, engine: Engine, texts: Sequence[str], kind: Kind) -> Embeddings:
         what = f"embed {len(texts)} texts"
+        counts = np.zeros(len(texts), np.int32)
         with self._memory.track(what, logging.DEBUG):
-            vectors = self._within_memory(what, lambda: engine.embed(texts, kind))
+            vectors = self._within_memory(what, lambda: engine.embed(texts, kind, counts))
         self._memory.survived()
-        return vectors
+        return Embeddings(vectors, tuple(counts.tolist()))
 
     def _within_memory(self, what: str, work: Callable[[], _T]) -> _T:
         """Return what `work` returns; where memory ran out, give back what it held, and say so."""

@@ -372,11 +372,27 @@ class Embedded(Message):
         vectors: One row per text, in order.
         pressure: "ok", "soft" or "hard".
         replica: Actor name of who answers.
+        tokens: How many tokens the model read of each text.
     """
 
     vectors: NDArray[np.float32]
     pressure: str
     replica: str
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings(Message):
+    """What a model made of texts.
+
+    Attributes:
+        vectors: float32 [n, d] of unit length, one row per text, in order.
+        tokens: How many tokens the model read of each: prefix and special tokens included, what is
+            beyond its limit not.
+    """
+
+    vectors: NDArray[np.float32]
+    tokens: tuple[int, ...]
 
 
 class JobState(StrEnum):

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 from actors.asking import first_answer
 from actors.engines.base import Kind
 from actors.errors import MemoryLimitExceeded, ModelLoadError, ModelMismatch, ReplicaLost
-from actors.messages import POOL_LEASE_S, Embedded, Pool
+from actors.messages import POOL_LEASE_S, Embedded, Embeddings, Pool
 from actors.origin import Origin, current, joined, working_for
 from actors.peers import Peers
 from actors.routing.batch import SLOTS, Coalescer, Coalescers
@@ -75,7 +75,7 @@ class Replicas:
         self._pools: dict[tuple[str, str], tuple[Pool, float]] = {}
         self._heard: dict[str, tuple[int, float]] = {}
         self._renewing: dict[tuple[str, str], asyncio.Task[Pool]] = {}
-        self._queues: Coalescers[_Key, _Asked, Vectors] = Coalescers()
+        self._queues: Coalescers[_Key, _Asked, Embeddings] = Coalescers()
         self._paces: defaultdict[tuple[str, Kind], Pace] = defaultdict(Pace)
         self._remembered = VectorCache()
 
@@ -101,7 +101,7 @@ class Replicas:
         if kind == "query":
             return await self._query_vector(model, fingerprint, text, give_up_at)
         found = await self.embed(model, fingerprint, (text,), kind, give_up_at)
-        vector: Vectors = found[0]
+        vector: Vectors = found.vectors[0]
         return vector
 
     async def _query_vector(
@@ -113,14 +113,14 @@ class Replicas:
             return known
         self._counts.missed_vectors += 1
         found = await self.embed(model, fingerprint, (query,), "query", give_up_at)
-        vector: Vectors = found[0]
+        vector: Vectors = found.vectors[0]
         self._remembered.put(fingerprint, query, vector)
         return vector
 
     async def embed(
         self, model: str, fingerprint: str, texts: Texts, kind: Kind, give_up_at: float
-    ) -> Vectors:
-        """Return unit vectors, float32 [n, d]; the model's pool is made where there is none.
+    ) -> Embeddings:
+        """Return unit vectors, and what was read; the model's pool is made where there is none.
 
         Args:
             model: The model's name, or "" for the default.
@@ -149,7 +149,7 @@ class Replicas:
         """Give up what can be computed again."""
         self._remembered.clear()
 
-    def _queue(self, key: _Key) -> Coalescer[_Asked, Vectors]:
+    def _queue(self, key: _Key) -> Coalescer[_Asked, Embeddings]:
         return self._queues.of(
             key,
             lambda: Coalescer(partial(self._send, key), _OF_THE_MODEL, self._counts.dropped, len),
@@ -157,13 +157,13 @@ class Replicas:
 
     async def _send(
         self, key: _Key, batch: Sequence[_Asked], give_up_at: float
-    ) -> Sequence[Vectors]:
+    ) -> Sequence[Embeddings]:
         with working_for(joined([asked.origin for asked in batch])):
             return await self._embedded(key, batch, give_up_at)
 
     async def _embedded(
         self, key: _Key, batch: Sequence[_Asked], give_up_at: float
-    ) -> Sequence[Vectors]:
+    ) -> Sequence[Embeddings]:
         model, fingerprint, kind = key
         texts = tuple(itertools.chain.from_iterable(asked.texts for asked in batch))
         origins = tuple(asked.origin for asked in batch)
@@ -174,11 +174,11 @@ class Replicas:
         pool = await self._pool(model, fingerprint, left_s)
         self._queue(key).slots = SLOTS * len(pool.embedders)
         try:
-            vectors = await self._ask(pool, texts, kind, left_s, origins)
+            found = await self._ask(pool, texts, kind, left_s, origins)
         except ReplicaLost as error:
             self._pools.pop((model, fingerprint), None)
             raise await _with_last_words(pool, error) from error
-        return np.split(vectors, np.cumsum([len(asked) for asked in batch[:-1]]))
+        return _parted(found, map(len, batch))
 
     async def _pool(self, model: str, fingerprint: str, left_s: Callable[[], float]) -> Pool:
         """Return the model's pool; asking now and then tells the steward that it is in use.
@@ -229,7 +229,7 @@ class Replicas:
         kind: Kind,
         left_s: Callable[[], float],
         origins: tuple[Origin, ...],
-    ) -> Vectors:
+    ) -> Embedded:
         self._counts.embed_calls += 1
         self._counts.embed_texts += len(texts)
         self._counts.embedder_batches.note(len(texts))
@@ -245,7 +245,7 @@ class Replicas:
             others=quick,
         )
         self._heard[answer.replica] = (_RANK[answer.pressure], time.monotonic())
-        return answer.vectors
+        return answer
 
     def _cost(self, name: str) -> tuple[int, bool, int]:
         """Return what it costs to ask a replica: short of memory, late, loading, or busy."""
@@ -258,6 +258,15 @@ class Replicas:
         """Tell whether it answered lately; one that was never heard of has to load first."""
         _, heard_at = self._heard.get(name, (0, float("-inf")))
         return time.monotonic() - heard_at < _READY_S
+
+
+def _parted(found: Embedded, sizes: Iterable[int]) -> list[Embeddings]:
+    """Return what is each request's of a batch, by how many texts it sent."""
+    ends = itertools.accumulate(sizes, initial=0)
+    return [
+        Embeddings(found.vectors[start:end], found.tokens[start:end])
+        for start, end in itertools.pairwise(ends)
+    ]
 
 
 async def _with_last_words(pool: Pool, lost: ReplicaLost) -> ReplicaLost | MemoryLimitExceeded:

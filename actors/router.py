@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actors import spans
 from actors.asking import tell_at_once
 from actors.engines.base import Kind
@@ -22,6 +19,7 @@ from actors.memory import Pressure
 from actors.messages import (
     ActorStatus,
     Coverage,
+    Embeddings,
     Histogram,
     Hit,
     SearchAnswer,
@@ -193,8 +191,8 @@ class Router:
         deadline_s: float,
         caller: str = "",
         origin: Origin = NOBODY,
-    ) -> NDArray[np.float32]:
-        """Embed texts with a model ("" for the default), float32 [n, d] of unit length.
+    ) -> Embeddings:
+        """Embed texts with a model ("" for the default).
 
         Raises:
             ModelLoadError: The model cannot be loaded.

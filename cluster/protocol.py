@@ -430,10 +430,14 @@ class EmbedBody(Message):
 
 
 class EmbedReply(Message):
-    """Vectors of unit length: float32, little-endian, row after row, as base64."""
+    """Vectors of unit length: float32, little-endian, row after row, as base64.
+
+    `tokens` is how many the model read of all texts, prefixes and special tokens included.
+    """
 
     dimension: int
     data: str
+    tokens: int = 0
 
 
 class ScaleBody(Message):

@@ -12,9 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from actors import messages
 from actors.catalog import Catalog
@@ -22,7 +20,7 @@ from actors.engines.registry import describe
 from actors.engines.spec import parse
 from actors.errors import GatewayUnavailable
 from actors.index.fusion import Mode
-from actors.messages import Filter, Histogram, SearchRequest
+from actors.messages import Embeddings, Filter, Histogram, SearchRequest
 from actors.origin import current
 from actors.routing.admission import Admission
 from actors.scaling import host_names, router_names
@@ -34,9 +32,9 @@ from cluster.freshness import Freshness
 from cluster.generations import Generations
 from cluster.indexing import Indexing
 from cluster.lookups import Lookups
-    Chosen,
 from cluster.models import KnownModels, models
 from cluster.protocol import (
+    Chosen,
     Collection,
     EmbedBody,
     EmbedReply,
@@ -187,22 +185,24 @@ class Service:
 
     async def embed(self, body: EmbedBody, caller: str = "", waited_s: float = 0.0) -> EmbedReply:
         """Embed texts; see `ShoalClient.embed`, and `search` for the rest."""
-        vectors = await self.vectors(body, caller, waited_s)
-        return EmbedReply(dimension=vectors.shape[1], data=packed(vectors))
+        found = await self.embeddings(body, caller, waited_s)
+        return EmbedReply(
+            dimension=found.vectors.shape[1], data=packed(found.vectors), tokens=sum(found.tokens)
+        )
 
-    async def vectors(
+    async def embeddings(
         self, body: EmbedBody, caller: str = "", waited_s: float = 0.0
-    ) -> NDArray[np.float32]:
-        """Embed texts, as `embed` does, float32 [n, d]."""
+    ) -> Embeddings:
+        """Embed texts, as `embed` does."""
         within_s = (body.deadline_s or self.settings.deadline_s) - waited_s
         origin = current()
-        vectors: NDArray[np.float32] = await self._calls.ask_router(
+        found: Embeddings = await self._calls.ask_router(
             lambda router: router.embed.remote(
                 body.model, body.texts, body.kind, within_s, caller, origin
             ),
             within_s,
         )
-        return vectors
+        return found
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""

@@ -18,13 +18,13 @@ from actors.engines.nested import check_cut
 from actors.engines.pooling import unit
 from actors.engines.registry import describe
 from actors.errors import InvalidField, InvalidRequest
+from actors.messages import Embeddings
 from cluster.protocol import MAX_CHUNK_CHARS, MAX_TEXTS, EmbedBody, ListedModel, Model, Models
 from cluster.service import Service
 from mcp_adapter.door import caller_of, waited_s
 from mcp_adapter.leaving import while_connected
 from mcp_adapter.problems import problem_response
 
-_BYTES_PER_TOKEN = 4
 _DEADLINE_S = 120.0
 """A transformer on two cores takes half a minute for as many texts as there may be."""
 Vectors = NDArray[np.float32]
@@ -83,11 +83,10 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens of a request. They are estimated: a quarter of the bytes of each text in UTF-8."""
+    """How many tokens the model read: prefix and special tokens count, what it cut off does not."""
 
     prompt_tokens: int
     total_tokens: int
-    estimated: bool = True
 
 
 class EmbeddingsReply(BaseModel):
@@ -120,9 +119,9 @@ async def embeddings(request: Request) -> Response:
         return problem_response(error, request.scope["path"], field="dimensions")
     asked = EmbedBody(texts=body.input, kind=body.input_type, model=model, deadline_s=_DEADLINE_S)
     scope = request.scope
-    embedding = service.vectors(asked, caller_of(scope), waited_s(scope))
-    vectors = await while_connected(request, embedding)
-    return Response(_reply(body, model, vectors), media_type="application/json")
+    embedding = service.embeddings(asked, caller_of(scope), waited_s(scope))
+    found = await while_connected(request, embedding)
+    return Response(_reply(body, model, found), media_type="application/json")
 
 
 def _check_cut(model: str, dimension: int) -> None:
@@ -132,20 +131,17 @@ def _check_cut(model: str, dimension: int) -> None:
         raise InvalidField(str(error)) from error
 
 
-def _reply(body: EmbeddingsBody, model: str, vectors: Vectors) -> bytes:
+def _reply(body: EmbeddingsBody, model: str, found: Embeddings) -> bytes:
     """Return the reply; written past pydantic's models, as it has a hundred thousand numbers."""
+    vectors = found.vectors
     if body.dimensions and body.dimensions < vectors.shape[1]:
         vectors = unit(vectors, body.dimensions)
-    tokens = sum(map(_tokens, body.input))
     rows = map(_packed, vectors) if body.encoding_format == "base64" else vectors.tolist()
     data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens, "estimated": True}
+    tokens = sum(found.tokens)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return to_json({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def _packed(row: Vectors) -> str:
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)

@@ -15,6 +15,7 @@ from actors.engines.spec import ModelSpec
 
 Kind = Literal["query", "document"]
 Vectors = NDArray[np.float32]
+Counts = NDArray[np.int32]
 
 OnProgress = Callable[[str, int, int], None]
 """Told what a load is doing: a phase in words, bytes done, bytes in all (0 where unknown)."""
@@ -38,10 +39,16 @@ class Engine(Protocol):
     def dimension(self) -> int:
         """Numbers in one vector."""
 
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind, counts: Counts | None = None) -> Vectors:
         """Embed texts; `kind` picks the prefix of models that have them.
 
         Texts are cut to what the model reads, in characters before they reach a tokenizer.
+
+        Args:
+            texts: What to embed.
+            kind: "query" or "document".
+            counts: int32 [len(texts)], filled with how many tokens were read of each text, prefix
+                and special tokens included.
 
         Returns:
             float32 [len(texts), dimension], in the order of `texts`. Rows have L2 norm 1; a text in

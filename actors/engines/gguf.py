@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
+from actors.engines.base import (
+    Counts,
+    Fingerprint,
+    Footprint,
+    Kind,
+    ModelCard,
+    OnProgress,
+    Vectors,
+)
 from actors.engines.batching import batches, cut
 from actors.engines.conventions import DEFAULT_TOKENS, Family, family_of, kept_dimension
 from actors.engines.files import digest, read_through
@@ -143,7 +151,7 @@ class GgufEngine:
         """Numbers in one vector."""
         return self._name.dimension
 
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind, counts: Counts | None = None) -> Vectors:
         """Embed texts, each after the prefix of its kind; see `Engine.embed`."""
         if self._server is None:
             message = "this engine is closed: open the model again to embed with it"
@@ -151,7 +159,10 @@ class GgufEngine:
         prefix = self._name.query_prefix if kind == "query" else self._name.document_prefix
         ids = [self._ids(prefix + cut(text, self._max_tokens)) for text in texts]
         rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for batch in batches([len(text) for text in ids], self.batch_tokens):
+        lengths = [len(text) for text in ids]
+        if counts is not None:
+            counts[:] = lengths
+        for batch in batches(lengths, self.batch_tokens):
             if known := [index for index in batch if ids[index]]:
                 rows[known] = self._compute(self._server, [ids[index] for index in known])
         return rows

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
+from actors.engines.base import (
+    Counts,
+    Fingerprint,
+    Footprint,
+    Kind,
+    ModelCard,
+    OnProgress,
+    Vectors,
+)
 from actors.engines.batching import MOST_TEXTS, batches, cut
 from actors.engines.conventions import kept_dimension, settle
 from actors.engines.files import digest, read_object, read_through, unreadable
@@ -150,18 +158,22 @@ class OnnxEngine:
         """Numbers in one vector."""
         return self._name.dimension
 
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind, counts: Counts | None = None) -> Vectors:
         """Embed texts, each after the prefix of its kind; see `Engine.embed`."""
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        lengths = np.empty(len(texts), np.int32) if counts is None else counts
         if len(texts) == 1:  # a query: no other thread has to wake up for it
-            rows[0] = self._compute([self._ids(texts, kind)[0]])[0]
+            (ids,) = self._ids(texts, kind)
+            lengths[0] = len(ids)
+            rows[0] = self._compute([ids])[0]
             return rows
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
         under_way: deque[tuple[list[int], Future[Vectors]]] = deque()
         try:
             for start in range(0, len(order), WINDOW):
                 ahead = len(under_way)
-                under_way.extend(self._submit(texts, order[start : start + WINDOW], kind))
+                window = order[start : start + WINDOW]
+                under_way.extend(self._submit(texts, window, kind, lengths))
                 _collect(under_way, ahead, rows)
             _collect(under_way, len(under_way), rows)
         finally:
@@ -183,9 +195,10 @@ class OnnxEngine:
         self._opened = None
 
     def _submit(
-        self, texts: Sequence[str], window: list[int], kind: Kind
+        self, texts: Sequence[str], window: list[int], kind: Kind, lengths: Counts
     ) -> Iterator[tuple[list[int], Future[Vectors]]]:
         ids = self._ids([texts[i] for i in window], kind)
+        lengths[window] = [len(i) for i in ids]
         for batch in batches([len(i) for i in ids], self.batch_tokens, self._most_texts):
             job = self._pool.submit(self._compute, [ids[i] for i in batch])
             yield [window[i] for i in batch], job

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
+from actors.engines.base import (
+    Counts,
+    Fingerprint,
+    Footprint,
+    Kind,
+    ModelCard,
+    OnProgress,
+    Vectors,
+)
 from actors.engines.conventions import kept_dimension
 from actors.engines.files import digest
 from actors.engines.pooling import unit
@@ -121,7 +129,7 @@ class StaticEngine:
         """Numbers in one vector."""
         return self._name.dimension
 
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind, counts: Counts | None = None) -> Vectors:
         """Embed texts; see `Engine.embed`. Where no token is known, the row is of zeros."""
         table = self._table
         if table is None:
@@ -130,9 +138,11 @@ class StaticEngine:
         prefix = self._name.query_prefix if kind == "query" else self._name.document_prefix
         prefixed = [prefix + text for text in texts] if prefix else texts
         means = np.zeros((len(texts), table.vectors.shape[1]), dtype=np.float32)
-        for row, ids in zip(means, self._reader.read(prefixed), strict=True):
+        lengths = np.empty(len(texts), np.int32) if counts is None else counts
+        for at, ids in enumerate(self._reader.read(prefixed)):
+            lengths[at] = ids.size
             if ids.size:
-                row[:] = table.mean(ids)
+                means[at] = table.mean(ids)
         return unit(means, self.dimension)
 
     def drop_caches(self) -> None:

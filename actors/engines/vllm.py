@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from actors.engines.base import Fingerprint, Footprint, Kind, ModelCard, OnProgress, Vectors
+from actors.engines.base import (
+    Counts,
+    Fingerprint,
+    Footprint,
+    Kind,
+    ModelCard,
+    OnProgress,
+    Vectors,
+)
 from actors.engines.batching import CHARACTERS_PER_TOKEN, batches, cut, windows
 from actors.engines.conventions import kept_dimension, settle
 from actors.engines.files import digest, read_object, read_through
@@ -140,7 +148,7 @@ class VllmEngine:
         """Numbers in one vector."""
         return self._name.dimension
 
-    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind, counts: Counts | None = None) -> Vectors:
         """Embed texts, each after the prefix of its kind; see `Engine.embed`."""
         prefix = self._name.query_prefix if kind == "query" else self._name.document_prefix
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
@@ -148,7 +156,10 @@ class VllmEngine:
         for window in windows([min(len(t), longest) for t in texts], _WINDOW, MOST_TEXTS):
             prefixed = [prefix + cut(texts[i], self._max_tokens) for i in window]
             ids = self._thread.submit(self._ids, prefixed).result()
-            for batch in batches([len(tokens) for tokens in ids], self.batch_tokens, MOST_TEXTS):
+            lengths = [len(tokens) for tokens in ids]
+            if counts is not None:
+                counts[window.start : window.stop] = lengths
+            for batch in batches(lengths, self.batch_tokens, MOST_TEXTS):
                 job = self._thread.submit(self._compute, [ids[i] for i in batch])
                 rows[[window[i] for i in batch]] = job.result()
         return rows

@@ -60,7 +60,7 @@ async def test_a_pool_that_is_known_serves_while_the_steward_is_away(cluster, mo
     cluster.steward_is_there.clear()
     grow_older(asked, age_s)
     for _ in range(3):
-        assert (await ask(asked)).shape == (1, 2)
+        assert (await ask(asked)).vectors.shape == (1, 2)
     assert cluster.steward_asked == 2  # the first, and one that is not answered yet
     cluster.steward_is_there.set()
     await asyncio.gather(*asked._renewing.values())

@@ -107,9 +107,12 @@ def test_a_folder_stands_for_its_one_file(nomic):
 
 def test_each_row_has_length_one_and_the_place_of_its_text(engine):
     texts = ["a long one " * 9, "", "short", "b\ud800c", "x" * 100_000]
-    vectors = engine.embed(texts, "document")
+    counts = np.zeros(len(texts), np.int32)
+    vectors = engine.embed(texts, "document", counts)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    assert counts.max() == counts[4] == 64
+    assert counts[1] < counts[2] < counts[0]
     for text, vector in zip(texts, vectors, strict=True):
         np.testing.assert_array_equal(engine.embed([text], "document")[0], vector)
 

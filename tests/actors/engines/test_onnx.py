@@ -87,7 +87,11 @@ def test_texts_come_back_in_their_order_from_many_windows(tmp_path):
     model = open_folder(write_model(tmp_path))
     texts = [" ".join(["sea"] * (i % 7) + ["json"] * (i % 5)) for i in range(3 * engine.WINDOW)]
     alone = np.concatenate([model.embed([text], "document") for text in texts])
-    np.testing.assert_allclose(model.embed(texts, "document"), alone, atol=1e-6)
+    counts = np.zeros(len(texts), np.int32)
+    np.testing.assert_allclose(model.embed(texts, "document", counts), alone, atol=1e-6)
+    assert counts.tolist() == [1 + len(text.split()) for text in texts]
+    model.embed(texts[8:9], "document", counts[:1])
+    assert counts[0] == counts[8]
     assert model.embed([], "document").shape == (0, DIMENSION)
 
 

@@ -153,6 +153,13 @@ def test_tokens_beyond_max_length_are_not_read(tmp_path):
     np.testing.assert_array_equal(short, long)
 
 
+def test_it_counts_the_tokens_that_it_reads(tmp_path):
+    engine = open_folder(write_model(tmp_path, max_length=3), "query_prefix=sea%20")
+    counts = np.full(3, -1, np.int32)
+    engine.embed(["wave", "", "wave wave wave wave"], "query", counts)
+    assert counts.tolist() == [2, 1, 3]
+
+
 def test_a_model_without_limit_is_read_to_ours(tmp_path):
     engine = open_folder(write_model(tmp_path, max_length=None))
     first, longer = "sea " * MOST_TOKENS, "sea " * MOST_TOKENS + "wave " * 9

@@ -89,7 +89,9 @@ def test_texts_are_computed_by_the_tokens_they_have_and_keep_their_places(tmp_pa
     llm = FakeCounts()
     lengths = [100, 9_000, 3, 700, 50, 2_000, 4_000, 1, 60, 8_192]
     model = opened(tmp_path, monkeypatch, llm, max_tokens=8_192)
-    vectors = model.embed(["x" * length for length in lengths], "document")
+    counts = np.zeros(len(lengths), np.int32)
+    vectors = model.embed(["x" * length for length in lengths], "document", counts)
+    assert counts.tolist() == [min(length, 8_192) for length in lengths]
     assert llm.calls == [[8_192, 8_192], [4_000, 2_000, 700, 100], [60, 50, 3, 1]]
     np.testing.assert_allclose(vectors[:, 1] / vectors[:, 0], np.minimum(lengths, 8_192), rtol=1e-3)
 

@@ -63,7 +63,7 @@ class Lying:
             pipe = os.fsencode(path.parent / "proceed")
             ctypes.PyDLL(None).open(pipe, os.O_RDONLY)  # PyDLL's calls keep the interpreter's lock
 
-    def embed(self, texts, kind):
+    def embed(self, texts, kind, _counts=None):
         if self._when == "embed" and "boom" in texts:
             self._take()
         if self._when == "embed" and any(text.endswith("wait") for text in texts):
