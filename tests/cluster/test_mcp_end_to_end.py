@@ -1,12 +1,20 @@
 """An agent's host over stdio, the real server, the real gateway."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import psutil
 import pytest
 from host import environment, pipes, sdk_host
 from mcp.types import PromptReference
 from waiting import BOUND_S
+
+from actors.engines.registry import locate
+from cluster import daemon
+
+SERVERS, MOST_MB = 10, 90
+WEIGHTS = str(locate("static:builtin"))
 
 
 @pytest.fixture
@@ -111,3 +119,41 @@ async def test_a_hundred_searches_keep_stdout_clean_and_memory_small(env, shoal,
             assert answer["result"]["structuredContent"]["hits"]
         assert all(json.loads(line)["jsonrpc"] == "2.0" for line in server.heard)
         assert psutil.Process(server.process.pid).memory_full_info().pss <= 80e6
+
+
+async def use_its_tools(server, number):
+    """Search, read what was found, and list collections, as the agent of one host does."""
+    await server.shake_hands()
+    arguments = {
+        "search": {"query": f"evict number {number}", "collections": ["ten"]},
+        "read_chunk": {"id": None},
+        "list_collections": {},
+    }
+    for step, (tool, given) in enumerate(arguments.items(), 1):
+        answer = await server.ask("tools/call", step, name=tool, arguments=given)
+        assert not answer["result"]["isError"], answer["result"]["content"][0]["text"]
+        if tool == "search":
+            arguments["read_chunk"]["id"] = answer["result"]["structuredContent"]["hits"][0]["id"]
+
+
+async def test_ten_servers_at_once_share_one_model_and_stay_small(env, gateway, shoal, folder):
+    shoal.wait(shoal.index([folder], collection="ten"))
+    async with AsyncExitStack() as running:
+        servers = [await running.enter_async_context(pipes(env)) for _ in range(SERVERS)]
+        await asyncio.gather(*(use_its_tools(server, n) for n, server in enumerate(servers)))
+        own = [psutil.Process(server.process.pid) for server in servers]
+        pss_mb = sum(process.memory_full_info().pss for process in own) / 1e6
+        first = daemon.find(gateway).process
+        everyone = [*own, first, *first.children(recursive=True)]
+        mapping = [process for process in everyone if maps_the_weights(process)]
+
+    assert len(mapping) == 1
+    assert pss_mb < SERVERS * MOST_MB
+
+
+def maps_the_weights(process):
+    """Tell whether a process maps the built-in model; one that ended meanwhile does not."""
+    try:
+        return any(each.path.startswith(WEIGHTS) for each in process.memory_maps())
+    except psutil.Error:
+        return False

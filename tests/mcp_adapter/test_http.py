@@ -12,6 +12,7 @@ from canned import HELD, SEARCHING, TOKEN, CannedService, guard, served
 from host import BOUND_S
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from stub_gateway import a_job
 from waiting import eventually
 
 from mcp_adapter.app import create_app
@@ -167,6 +168,27 @@ async def test_a_call_that_is_cancelled_in_its_session_ends_its_search(browser, 
         found = await host.call_tool("search", {"query": "and now?"})
 
     assert "1 were cancelled" in found.content[0].text
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/stateless"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_call_that_waits_for_a_job_tells_how_far_it_is(browser, service, path, mode):
+    looks, heard = iter((100, 200, 400)), []
+
+    async def job(_job_id):
+        done = next(looks)
+        return a_job(files_done=done, state="done" if done == 400 else "running")
+
+    async def hear(done, total, message):
+        heard.append((done, total, message))
+
+    service.indexing.job = job
+    async with client(browser, path, mode=mode) as host:
+        waiting = {"job_id": "0a1b2c3d4e5f", "wait_s": 30}
+        ended = await host.call_tool("job_status", waiting, progress_callback=hear)
+
+    assert heard == [(done, 400, "reading and embedding") for done in (100, 200)]
+    assert ended.structured_content["jobs"][0]["state"] == "done"
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/stateless"])

@@ -5,9 +5,11 @@ import asyncio
 import httpx2
 import psutil
 import pytest
+from host import environment, sdk_host
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from own_gateway import own_gateway
+from tcp_gateway import tcp_gateway
 
 from cluster import daemon
 from cluster.client import AsyncShoalClient
@@ -63,6 +65,25 @@ async def test_a_refused_call_says_what_to_do(gateway):
 
     assert refused.is_error
     assert "list_collections" in refused.content[0].text
+
+
+async def test_who_asks_too_often_is_told_when_to_come_back(tmp_path):
+    token = "a-token-of-the-test"
+    own = {"SHOAL_TOKEN": token, "SHOAL_RATE_LIMIT": "0.1"}  # one, and the next in ten seconds
+    with tcp_gateway(tmp_path / "root", tmp_path / "log", **own) as url:
+        headers = {"authorization": f"Bearer {token}"}
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=BOUND_S) as http:
+            answers = [await http.get("/v1/collections") for _ in range(2)]
+            over_mcp = await http.post("/mcp/stateless", json={})
+        env = environment(tmp_path, SHOAL_URL=url, SHOAL_TOKEN=token)
+        async with sdk_host(env) as agent:
+            refused = await agent.call_tool("list_collections", {})
+
+    assert [answer.status_code for answer in (*answers, over_mcp)] == [200, 429, 429]
+    assert 1 <= int(answers[1].headers["retry-after"]) <= 10
+    assert refused.is_error
+    assert "ask less often" in refused.content[0].text
+    assert "Try again in" in refused.content[0].text
 
 
 def test_the_first_request_brings_the_sdk_and_an_open_ear_keeps_no_gateway(tmp_path):
