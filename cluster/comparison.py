@@ -12,12 +12,9 @@ from actors.drafts import Drafted, Drafts
 from actors.errors import Conflict, NothingToIndex
 from actors.messages import SegmentRef
 from actors.storage import Storage
-from cluster.ingest.pipeline import (
-    BlockOfFiles,
-    BlockSummary,
+from cluster.ingest.held import (
     Extent,
     StoredFile,
-    blocks_of_files,
     bury_files,
     following,
     in_scope,
@@ -25,6 +22,7 @@ from cluster.ingest.pipeline import (
     publish_change,
     stored_files,
 )
+from cluster.ingest.pipeline import BlockOfFiles, BlockSummary, blocks_of_files
 from cluster.ingest.walk import FoundFile
 from cluster.naming import Target
 

@@ -25,7 +25,7 @@ from actors.errors import InvalidRequest, LimitExceeded
 from actors.storage import Storage, storage_error
 from cluster.addresses import below
 from cluster.ingest.choosing import Chooser
-from cluster.ingest.pipeline import StoredFile, in_scope, stored_files
+from cluster.ingest.held import StoredFile, in_scope, stored_files
 from cluster.ingest.reach import VERSION_CONTROL
 from cluster.ingest.read import HASH_BYTES
 from cluster.ingest.sources import Found

@@ -22,7 +22,8 @@ from actors.messages import Chunk, SegmentRef
 from actors.routing.place import shard_of
 from actors.storage import Storage
 from cluster.embedding import Embed, OpenedModel
-from cluster.ingest.pipeline import hand_made_block, publish_change, stored_files
+from cluster.ingest.held import publish_change, stored_files
+from cluster.ingest.pipeline import hand_made_block
 from cluster.jobs import SegmentWriter
 from cluster.protocol import IngestChunk, Vector
 

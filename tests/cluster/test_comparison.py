@@ -14,7 +14,8 @@ from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk
 from actors.storage import Storage
 from cluster.comparison import Comparison
-from cluster.ingest.pipeline import BlockSummary, stored_files
+from cluster.ingest.held import stored_files
+from cluster.ingest.pipeline import BlockSummary
 from cluster.ingest.walk import FoundFile
 from cluster.naming import Target
 

@@ -21,7 +21,7 @@ from actors.errors import (
     NothingToIndex,
     StorageError,
 )
-from cluster.ingest.pipeline import in_scope
+from cluster.ingest.held import in_scope
 from cluster.ingest.walk import walk
 from cluster.protocol import Chosen
 from cluster.watch import Watch

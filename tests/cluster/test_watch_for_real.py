@@ -18,7 +18,7 @@ from actors.catalog import Catalog
 from actors.storage import Storage
 from cluster import daemon
 from cluster.console import show_answer, show_collections
-from cluster.ingest.pipeline import stored_files
+from cluster.ingest.held import stored_files
 from cluster.ingest.walk import walk
 from cluster.settings import Settings
 

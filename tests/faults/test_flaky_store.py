@@ -28,7 +28,7 @@ from actors.leases import Leases
 from actors.messages import Chunk, JobState, JobStatus
 from actors.retention import Cleaner, go_back
 from actors.storage import AlreadyThere, Storage
-from cluster.ingest.pipeline import publish_change, stored_files
+from cluster.ingest.held import publish_change, stored_files
 
 MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 4)
 PUBLISHED = 5

@@ -18,7 +18,7 @@ from actors.errors import StorageError
 from actors.index.merging import all_due
 from actors.storage import Storage
 from cluster import jobs
-from cluster.ingest.pipeline import stored_files
+from cluster.ingest.held import stored_files
 
 PAUSING = Path(__file__).parent / "pausing"
 """It makes segments small, so that a small disk takes some of them."""

@@ -12,7 +12,7 @@ from waiting import runs, until
 from actors.catalog import Catalog
 from actors.storage import Storage
 from cluster.client import ShoalClient
-from cluster.ingest.pipeline import stored_files
+from cluster.ingest.held import stored_files
 
 PAUSING = Path(__file__).parent / "pausing"
 JOB_S = 180

@@ -18,7 +18,7 @@ from actors.catalog import Catalog
 from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk
 from actors.storage import Storage
-from cluster.ingest.pipeline import bury_files, following, stored_files
+from cluster.ingest.held import bury_files, following, stored_files
 
 root, name = sys.argv[1:]
 storage = Storage(root)

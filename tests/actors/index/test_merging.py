@@ -35,7 +35,7 @@ from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk, Filter, SegmentRef, ShardQuery
 from actors.routing.corpus import Corpora, weigh_query
 from actors.storage import Storage
-from cluster.ingest.pipeline import publish_change, stored_files
+from cluster.ingest.held import publish_change, stored_files
 
 MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 8)
 WORDS = ["open", "read", "file", "user", "get", "parse", "date", "header", "while", "größe"]
