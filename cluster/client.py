@@ -28,7 +28,7 @@ from actors.choice import Choice
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operation import Call, T
-from cluster.operations import Operations
+from cluster.operations import AsyncOperations, Operations
 from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
 
@@ -173,7 +173,7 @@ class ShoalClient(_Client):
         )
 
 
-class AsyncShoalClient(_Client):
+class AsyncShoalClient(_Client, AsyncOperations):
     """Calls a gateway without blocking the event loop."""
 
     _http: httpx2.AsyncClient | None = None

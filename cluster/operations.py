@@ -5,6 +5,7 @@ The sync and the async client share these; they differ in how they send a call.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from pydantic import BeforeValidator, TypeAdapter
 
 from actors.errors import InvalidRequest
 from cluster.lookup_operations import LookupOperations
-from cluster.operation import Call, Operation
+from cluster.operation import Call, Operation, T
 from cluster.protocol import (
     DEFAULT_LIMIT,
     Chosen,
@@ -295,6 +296,14 @@ class Operations(LookupOperations):
     def shutdown() -> Call[None]:
         """End the gateway and everything that it started."""
         return Call("POST", "/v1/shutdown", TypeAdapter(None))
+
+
+class AsyncOperations(Operations, ABC):
+    """What a gateway can be asked by whoever awaits its answers."""
+
+    @abstractmethod
+    async def send(self, call: Call[T]) -> T:
+        """Make a call; raise the ShoalError that it is answered with."""
 
 
 def _path_of(collection: str) -> str:

@@ -4,112 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from mcp.server.mcpserver import Context
 
 from actors.errors import ShoalError
-from actors.kinds import Kind
-from cluster.lookup_protocol import Passage, SymbolsReply
-from cluster.protocol import Collection, Job, Mode, Model, SearchReply, Status
+from cluster.operations import AsyncOperations
 from mcp_adapter.progress import Phases, Progress
 from mcp_adapter.refusals import as_tool_errors
 
 _LOOK_S = 1.0
 """After so long a call may be waiting for a model to load, which is worth telling."""
-
-
-class Shoal(Protocol):
-    """What tools, resources and completion need of a client, such as `AsyncShoalClient`."""
-
-    def search(
-        self,
-        query: str = "",
-        *,
-        collections: Sequence[str] = (),
-        mode: Mode = "hybrid",
-        limit: int = 10,
-        paths: Sequence[str] = (),
-        languages: Sequence[str] = (),
-        context: int = 0,
-        exclude_paths: Sequence[str] = (),
-        offset: int = 0,
-    ) -> Awaitable[SearchReply]:
-        """Search collections."""
-
-    def similar(
-        self,
-        chunk_id: str | None = None,
-        *,
-        path: str | None = None,
-        line: int | None = None,
-        collection: str | None = None,
-        text: str | None = None,
-        collections: Sequence[str] = (),
-        languages: Sequence[str] = (),
-        paths: Sequence[str] = (),
-        exclude_paths: Sequence[str] = (),
-        limit: int = 10,
-        offset: int = 0,
-    ) -> Awaitable[SearchReply]:
-        """Find chunks that mean about the same as a stored one, or as a text."""
-
-    def read(
-        self,
-        chunk_id: str | None = None,
-        *,
-        path: str | None = None,
-        collection: str | None = None,
-        start_line: int | None = None,
-        end_line: int | None = None,
-        context: int = 0,
-    ) -> Awaitable[Passage]:
-        """Return stored lines."""
-
-    def symbols(
-        self,
-        name: str,
-        *,
-        kind: Kind | None = None,
-        collections: Sequence[str] = (),
-        languages: Sequence[str] = (),
-        limit: int = 20,
-        offset: int = 0,
-    ) -> Awaitable[SymbolsReply]:
-        """Find where a name is defined."""
-
-    def index(
-        self,
-        paths: Sequence[str],
-        *,
-        collection: str | None = None,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-    ) -> Awaitable[Job]:
-        """Start an indexing job."""
-
-    def job(self, job_id: str) -> Awaitable[Job]:
-        """Return how far a job is."""
-
-    def jobs(self) -> Awaitable[tuple[Job, ...]]:
-        """Return all jobs, running ones first, newest first."""
-
-    def cancel(self, job_id: str) -> Awaitable[Job]:
-        """Cancel a job."""
-
-    def collections(self) -> Awaitable[tuple[Collection, ...]]:
-        """Return all collections."""
-
-    def delete(self, collection: str) -> Awaitable[None]:
-        """Delete a collection."""
-
-    def models(self) -> Awaitable[tuple[Model, ...]]:
-        """Return the models that are there, and where each is loaded."""
-
-    def status(self) -> Awaitable[Status]:
-        """Return how the cluster is."""
 
 
 class Asking:
@@ -120,7 +26,7 @@ class Asking:
         phases: What the client tells while it starts a gateway.
     """
 
-    def __init__(self, shoal: Shoal, phases: Phases) -> None:
+    def __init__(self, shoal: AsyncOperations, phases: Phases) -> None:
         self.shoal = shoal
         self._phases = phases
 

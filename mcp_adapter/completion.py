@@ -15,14 +15,14 @@ from mcp.types import (
 
 from actors.errors import ShoalError
 from cluster.ingest.languages import LANGUAGES
+from cluster.operations import AsyncOperations
 from mcp_adapter import prompts, resources
-from mcp_adapter.asking import Shoal
 
 _MOST = 100
 """Of values in an answer, by the protocol."""
 
 
-def register(server: MCPServer, shoal: Shoal) -> None:
+def register(server: MCPServer, shoal: AsyncOperations) -> None:
     """Have a server complete."""
 
     async def complete(
@@ -44,7 +44,7 @@ def register(server: MCPServer, shoal: Shoal) -> None:
     server.completion()(complete)  # type: ignore[no-untyped-call]
 
 
-async def _collections(shoal: Shoal) -> Iterable[str]:
+async def _collections(shoal: AsyncOperations) -> Iterable[str]:
     """Return the names of all collections; none where nobody answers: one types on."""
     try:
         return sorted(found.name for found in await shoal.collections())

@@ -13,10 +13,10 @@ from mcp.server.mcpserver.exceptions import (
 )
 
 from actors.errors import NotFound
+from cluster.operations import AsyncOperations
 from cluster.visible import visible
 from mcp_adapter import render
 from mcp_adapter.answers import collections_answer
-from mcp_adapter.asking import Shoal
 from mcp_adapter.budget import MOST_TOKENS
 from mcp_adapter.finding import passage_answer
 from mcp_adapter.found_text import new_fence, passage_text
@@ -28,7 +28,7 @@ COLLECTION = "shoal://collection/{name}"
 CHUNK = "shoal://chunk/{id}"
 
 
-def register(server: MCPServer, shoal: Shoal) -> None:
+def register(server: MCPServer, shoal: AsyncOperations) -> None:
     """Add the resources to a server."""
 
     async def status() -> str:

@@ -19,9 +19,10 @@ from mcp.shared.message import SessionMessage
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Tool
 from pydantic import AnyUrl, ValidationError
 
+from cluster.operations import AsyncOperations
 from cluster.visible import visible
 from mcp_adapter import completion, prompts, resources, tools
-from mcp_adapter.asking import Asking, Shoal
+from mcp_adapter.asking import Asking
 from mcp_adapter.locating import Locate, on_the_gateway
 from mcp_adapter.progress import Phases
 from mcp_adapter.refusals import check_arguments, check_prompt, complaints, usage
@@ -132,7 +133,7 @@ class ShoalServer(MCPServer):
 
 
 def build_server(
-    shoal: Shoal,
+    shoal: AsyncOperations,
     *,
     phases: Phases | None = None,
     locate: Locate = on_the_gateway,

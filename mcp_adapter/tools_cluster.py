@@ -9,6 +9,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
 from actors.errors import GatewayUnavailable
+from cluster.operations import AsyncOperations
 from mcp_adapter import render
 from mcp_adapter.annotations import READS
 from mcp_adapter.answers import (
@@ -17,7 +18,7 @@ from mcp_adapter.answers import (
     cluster_answer,
     collections_answer,
 )
-from mcp_adapter.asking import Asking, Shoal
+from mcp_adapter.asking import Asking
 from mcp_adapter.results import result
 
 _LIST_COLLECTIONS = """\
@@ -65,7 +66,7 @@ class ClusterTools:
         return result(render.cluster_text(answer), answer)
 
 
-async def how_it_is(shoal: Shoal) -> ClusterAnswer:
+async def how_it_is(shoal: AsyncOperations) -> ClusterAnswer:
     """Return the state of a cluster; that it is away is a state too."""
     try:
         return cluster_answer(await shoal.status())

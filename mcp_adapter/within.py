@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 from actors.origin import current
 from cluster.client import reply_of
 from cluster.operation import Call, T
-from cluster.operations import Operations
+from cluster.operations import AsyncOperations
 from cluster.protocol import CALLER_HEADER
 from mcp_adapter.door import WITHIN, caller_of
 from mcp_adapter.requests import REQUEST_ID
@@ -56,7 +56,7 @@ def on_behalf_of(asking: Asking) -> Iterator[None]:
         _asking.reset(token)
 
 
-class Within(Operations):
+class Within(AsyncOperations):
     """A client of the gateway within its own process.
 
     Args:
