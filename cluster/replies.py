@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
 from actors.messages import Chunk, Coverage, Hit, SearchAnswer
@@ -26,12 +27,8 @@ def passage_of(answer: PassageAnswer) -> Passage:
     """Return stored lines as they travel."""
     passage, chunk = answer.passage, answer.passage.chunk
     return Passage(
+        **_place(chunk),
         collection=answer.collection,
-        path=chunk.path,
-        start_line=chunk.start_line,
-        end_line=chunk.end_line,
-        language=chunk.language,
-        symbol=chunk.symbol,
         text=chunk.text,
         id=_id(passage.chunk_id),
         generation=answer.generation,
@@ -68,12 +65,8 @@ def _covered(parts: Sequence[Coverage], freshness: Freshness) -> tuple[Collectio
 def _hit(hit: Hit) -> SearchHit:
     chunk = Chunk.of(hit.record)
     return SearchHit(
+        **_place(chunk),
         collection=hit.collection,
-        path=chunk.path,
-        start_line=chunk.start_line,
-        end_line=chunk.end_line,
-        language=chunk.language,
-        symbol=chunk.symbol,
         score=hit.score,
         text=chunk.text,
         id=_id(hit.chunk_id),
@@ -82,16 +75,23 @@ def _hit(hit: Hit) -> SearchHit:
 
 def _symbol(collection: str, found: Definition) -> Symbol:
     return Symbol(
+        **_place(found),
         collection=collection,
-        path=found.path,
-        start_line=found.start_line,
-        end_line=found.end_line,
-        language=found.language,
-        symbol=found.symbol,
         kind=found.kind,
         signature=found.signature,
         id=_id(found.chunk_id),
     )
+
+
+def _place(found: Chunk | Definition) -> dict[str, Any]:
+    """Return where something stands, under the names that it travels by."""
+    return {
+        "path": found.path,
+        "start_line": found.start_line,
+        "end_line": found.end_line,
+        "language": found.language,
+        "symbol": found.symbol,
+    }
 
 
 def _id(chunk_id: int) -> str:
