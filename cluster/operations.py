@@ -6,14 +6,13 @@ The sync and the async client share these; they differ in how they send a call.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from actors.errors import InvalidRequest
+from cluster.indexing_operations import IndexingOperations
 from cluster.lookup_operations import LookupOperations
 from cluster.operation import Call, Operation, T
 from cluster.protocol import (
@@ -23,14 +22,9 @@ from cluster.protocol import (
     EmbedBody,
     EmbedReply,
     Generation,
-    IndexBody,
-    IngestChunk,
-    IngestReply,
-    Job,
     ListedModel,
     Mode,
     Model,
-    ReindexBody,
     RollbackBody,
     Scale,
     ScaleBody,
@@ -49,7 +43,7 @@ _MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
 )
 
 
-class Operations(LookupOperations):
+class Operations(LookupOperations, IndexingOperations):
     """What a gateway can be asked."""
 
     @Operation
@@ -98,83 +92,6 @@ class Operations(LookupOperations):
 
     @Operation
     @staticmethod
-    def index(
-        paths: Sequence[str],
-        *,
-        collection: str | None = None,
-        model: str | None = None,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-    ) -> Call[Job]:
-        """Start to bring a collection up to date with folders or files; return the job at once.
-
-        A new collection gets `model`, or the gateway's default; an old one keeps its own, and
-        another is refused.
-
-        `include` and `exclude` are globs, as lines of `.gitignore`, relative to the collection's
-        source: it takes files that match one of the former and none of the latter, of those that
-        ignore files leave. It remembers both, so that whatever brings it up to date later keeps to
-        them, until a call names others: `include=["*"]` takes everything again. What it held
-        beyond them goes.
-        """
-        body = IndexBody(
-            paths=tuple(map(str, paths)),
-            collection=collection,
-            model=model,
-            include=tuple(include),
-            exclude=tuple(exclude),
-        )
-        return Call("POST", "/v1/index", TypeAdapter(Job), body)
-
-    @Operation
-    @staticmethod
-    def reindex(
-        paths: Sequence[str] = (),
-        *,
-        collection: str | None = None,
-        model: str | None = None,
-        shards: int | None = None,
-        replicas: int | None = None,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-    ) -> Call[Job]:
-        """Start a batch job that brings a whole collection up to date; return it at once.
-
-        It runs beside the searches, on replicas of its own. With another `model`, or another number
-        of `shards`, all is embedded anew; the old generation answers until the new one is there.
-        A job that was stopped goes on where it was when the same is asked again. `include` and
-        `exclude` are as for `index`.
-        """
-        body = ReindexBody(
-            paths=tuple(map(str, paths)),
-            collection=collection,
-            model=model,
-            shards=shards,
-            replicas=replicas,
-            include=tuple(include),
-            exclude=tuple(exclude),
-        )
-        return Call("POST", "/v1/reindex", TypeAdapter(Job), body)
-
-    @Operation
-    @staticmethod
-    def ingest(
-        chunks: Iterable[IngestChunk],
-        vectors: Iterable[Iterable[float]] | None = None,
-        *,
-        collection: str,
-    ) -> Call[IngestReply]:
-        """Store chunks, with vectors of one's own or embedded by the gateway's model.
-
-        The chunks of a path replace all that is stored for it; the rest stays. `vectors` gives
-        one vector per chunk, in order; a collection holds either its model's or the caller's.
-        """
-        query = (("collection", collection),)
-        reply = TypeAdapter(IngestReply)
-        return Call("POST", "/v1/ingest", reply, lines=_lines(chunks, vectors), query=query)
-
-    @Operation
-    @staticmethod
     def embed(
         texts: Sequence[str],
         *,
@@ -191,28 +108,6 @@ class Operations(LookupOperations):
     def models() -> Call[tuple[Model, ...]]:
         """Return the models that are there, and where each is loaded."""
         return Call("GET", "/v1/models", _MODELS_REPLY)
-
-    @Operation
-    @staticmethod
-    def job(job_id: str) -> Call[Job]:
-        """Return how far a job is."""
-        return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", TypeAdapter(Job))
-
-    @Operation
-    @staticmethod
-    def jobs() -> Call[tuple[Job, ...]]:
-        """Return all jobs that are remembered: running ones first, newest first."""
-        return Call("GET", "/v1/jobs", TypeAdapter(tuple[Job, ...]))
-
-    @Operation
-    @staticmethod
-    def cancel(job_id: str) -> Call[Job]:
-        """Cancel a job, which leaves its collection as it was; return the job as it is then.
-
-        One that has ended stays as it is, and so does one that publishes already: its state
-        tells.
-        """
-        return Call("DELETE", f"/v1/jobs/{quote(job_id, safe='')}", TypeAdapter(Job))
 
     @Operation
     @staticmethod
@@ -308,18 +203,3 @@ class AsyncOperations(Operations, ABC):
 
 def _path_of(collection: str) -> str:
     return f"/v1/collections/{quote(collection, safe='')}"
-
-
-def _lines(
-    chunks: Iterable[IngestChunk], vectors: Iterable[Iterable[float]] | None
-) -> Iterator[bytes]:
-    if vectors is None:
-        for chunk in chunks:
-            yield chunk.model_dump_json(exclude_defaults=True).encode() + b"\n"
-        return
-    for chunk, vector in zip_longest(chunks, vectors):
-        if chunk is None or vector is None:
-            message = "give as many vectors as chunks"
-            raise InvalidRequest(message)
-        own = chunk.model_copy(update={"vector": Vector.of(vector)})
-        yield own.model_dump_json(exclude_defaults=True).encode() + b"\n"
