@@ -88,7 +88,7 @@ def calls(draw: Any) -> tuple[str, dict[str, Any]]:
     tool = draw(st.sampled_from(sorted(ARGUMENTS)))
     usual = {name: PLAUSIBLE[name] for name in ARGUMENTS[tool] if name in PLAUSIBLE}
     names = st.sampled_from(ARGUMENTS[tool] or ["none"])
-    odd = draw(st.dictionaries(names | names | STRINGS, VALUES, max_size=4))
+    odd = draw(st.just({}) | st.dictionaries(names | names | STRINGS, VALUES, max_size=4))
     kept = draw(st.lists(st.sampled_from(sorted(usual) or ["none"]), unique=True))
     return tool, odd | {name: usual[name] for name in kept if name in usual}
 
