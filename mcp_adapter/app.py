@@ -78,7 +78,7 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
         await service.start()
         gc.freeze()  # what is imported stays: no collection need go through it in mid-request
     except Exception as error:  # noqa: BLE001 - whatever it was, the log says it and the gateway ends
-        service.phase = "failed"
+        service.phase, service.problem = "failed", str(error)
         _log.error("the cluster could not be started: %s", error)
         _log.debug("", exc_info=error)
         end()

@@ -223,7 +223,7 @@ async def unwatch(
     collection: CollectionName, watcher: Annotated[str, Query()], service: _Service
 ) -> None:
     """Take note that somebody does not watch a collection any more."""
-    service.unwatch(collection, watcher)
+    await service.unwatch(collection, watcher)
 
 
 @operations.get("/collections/{collection}/generations")
