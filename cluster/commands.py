@@ -18,6 +18,7 @@ from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
 from cluster import (
     collection_commands,
+    config_command,
     connecting_commands,
     job_commands,
     model_commands,
@@ -48,6 +49,7 @@ app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
 app.command("open")(open_command.open_page)
 app.command()(watch_command.watch)
+app.command()(config_command.config)
 for _command in search_commands.COMMANDS:
     app.command()(_command)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]
@@ -214,21 +216,6 @@ def serve(
     from cluster import cli  # noqa: PLC0415
 
     cli.serve(settings, host, port)
-
-
-@app.command()
-@with_settings
-def config(settings: Settings, as_json: AsJson = False) -> None:
-    """Show every setting, where it comes from, and what it is for."""
-    from cluster import console  # noqa: PLC0415
-
-    if as_json:
-        print_json(settings.model_dump(mode="json"))
-        return
-    for name, field in Settings.model_fields.items():
-        given = " (set)" if name in settings.model_fields_set else ""
-        line = f"SHOAL_{name.upper()}={getattr(settings, name)}{given}\n    {field.description}"
-        console.out.print(line, markup=False)
 
 
 def _located(paths: Sequence[str]) -> list[str]:
