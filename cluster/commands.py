@@ -17,9 +17,11 @@ from typer.exceptions import TyperException
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest, ShoalError
 from cluster import (
+    backup_commands,
     collection_commands,
     config_command,
     connecting_commands,
+    doctor_command,
     job_commands,
     model_commands,
     open_command,
@@ -49,7 +51,10 @@ app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
 app.command("open")(open_command.open_page)
 app.command()(watch_command.watch)
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
 app.command()(config_command.config)
+app.command()(doctor_command.doctor)
 for _command in search_commands.COMMANDS:
     app.command()(_command)
 Collection = Annotated[str | None, typer.Option(help="Collection's name.")]

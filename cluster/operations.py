@@ -40,6 +40,7 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.upkeep_operations import UpkeepOperations
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)
 _MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
@@ -47,7 +48,7 @@ _MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
 )
 
 
-class Operations(LookupOperations):
+class Operations(LookupOperations, UpkeepOperations):
     """What a gateway can be asked."""
 
     @Operation

@@ -44,7 +44,7 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.service import Service
-from mcp_adapter import page, problems
+from mcp_adapter import page, problems, upkeep
 from mcp_adapter.door import Door, Guard, caller_of, waited_s
 from mcp_adapter.http import McpEndpoint
 from mcp_adapter.leaving import while_connected, while_it_comes
@@ -53,6 +53,7 @@ from mcp_adapter.metrics import Gateway, exposition
 from mcp_adapter.openai import embeddings, listed
 from mcp_adapter.openapi import openapi
 from mcp_adapter.parsing import ParsedRoute
+from mcp_adapter.ready import ReadyService, ready_service
 from mcp_adapter.requests import Requests, no_times
 from mcp_adapter.scopes import Scope, granted
 
@@ -95,6 +96,7 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
     app.include_router(_probes)
     app.include_router(page.router)
     app.include_router(_operations)
+    app.include_router(upkeep.router)
     app.include_router(_watching)
     return app
 
@@ -116,17 +118,10 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
         end()
 
 
-async def _service(request: Request) -> Service:  # one that is not async costs a thread's turn
-    service: Service = request.app.state.service
-    service.check_ready()
-    return service
-
-
 async def _caller(request: Request) -> str:
     return caller_of(request.scope)
 
 
-_Service = Annotated[Service, Depends(_service)]
 _Caller = Annotated[str, Depends(_caller)]
 _probes = APIRouter()
 _operations = APIRouter(prefix="/v1", route_class=ParsedRoute)
@@ -147,7 +142,7 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 @_watching.get("/metrics")
-async def metrics(service: _Service, request: Request) -> Response:
+async def metrics(service: ReadyService, request: Request) -> Response:
     """Return the cluster's state for Prometheus."""
     status, routers = await asyncio.gather(service.status(), service.histograms())
     gateway = Gateway(request.app.state.times, service.admission)
@@ -159,7 +154,7 @@ async def search(request: Request) -> Response:
 
     Past FastAPI, whose reading of a request and checking of a reply take longer than the rest.
     """
-    service = await _service(request)
+    service = await ready_service(request)
     try:
         body = SearchBody.model_validate_json(await request.body())
     except ValidationError as error:
@@ -171,14 +166,14 @@ async def search(request: Request) -> Response:
 
 
 @_operations.post("/index")
-async def index(body: IndexBody, service: _Service) -> Job:
+async def index(body: IndexBody, service: ReadyService) -> Job:
     """Start to bring a collection up to date with folders or files of this machine."""
     async with service.known_models.named_by_a_caller(body.model):
         return await service.indexing.index(body)
 
 
 @_operations.post("/reindex")
-async def reindex(body: ReindexBody, service: _Service) -> Job:
+async def reindex(body: ReindexBody, service: ReadyService) -> Job:
     """Start a batch job that brings a whole collection up to date."""
     async with service.known_models.named_by_a_caller(body.model):
         return await service.indexing.reindex(body)
@@ -186,7 +181,7 @@ async def reindex(body: ReindexBody, service: _Service) -> Job:
 
 @_operations.post("/ingest")
 async def ingest(
-    request: Request, service: _Service, collection: Annotated[CollectionName, Query()]
+    request: Request, service: ReadyService, collection: Annotated[CollectionName, Query()]
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
     return await service.indexing.ingest(collection, lines(request.stream()))
@@ -194,7 +189,7 @@ async def ingest(
 
 @_operations.post("/files/missing")
 async def missing_files(
-    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+    request: Request, service: ReadyService, folder: Annotated[ClientFolder, Query()]
 ) -> Lacking:
     """Tell which files of a client's folder are to be sent; each is described by a line."""
     return await service.indexing.missing(folder, lines(while_it_comes(request)))
@@ -202,7 +197,7 @@ async def missing_files(
 
 @_operations.post("/files")
 async def files(
-    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+    request: Request, service: ReadyService, folder: Annotated[ClientFolder, Query()]
 ) -> Job:
     """Start to bring a collection up to date with a client's folder, once all of it is here."""
     async with service.known_models.named_by_a_caller(folder.model):
@@ -211,7 +206,7 @@ async def files(
 
 @_operations.post("/embed")
 async def embed(
-    body: EmbedBody, service: _Service, caller: _Caller, request: Request
+    body: EmbedBody, service: ReadyService, caller: _Caller, request: Request
 ) -> EmbedReply:
     """Embed texts; with a model that is not here yet where the token may change collections."""
     if body.model and granted(request.scope) < Scope.INDEX:
@@ -222,7 +217,7 @@ async def embed(
 
 
 @_operations.post("/read")
-async def read(body: ReadBody, service: _Service, caller: _Caller, request: Request) -> Passage:
+async def read(body: ReadBody, service: ReadyService, caller: _Caller, request: Request) -> Passage:
     """Return stored lines: those of a chunk, or of a file."""
     reading = service.lookups.read(body, caller, waited_s(request.scope))
     return await while_connected(request, reading)
@@ -230,7 +225,7 @@ async def read(body: ReadBody, service: _Service, caller: _Caller, request: Requ
 
 @_operations.post("/similar")
 async def similar(
-    body: SimilarBody, service: _Service, caller: _Caller, request: Request
+    body: SimilarBody, service: ReadyService, caller: _Caller, request: Request
 ) -> SearchReply:
     """Return the chunks that are nearest in meaning to a stored chunk or to a text."""
     searching = service.lookups.similar(body, caller, waited_s(request.scope))
@@ -239,7 +234,7 @@ async def similar(
 
 @_operations.post("/symbols")
 async def symbols(
-    body: SymbolsBody, service: _Service, caller: _Caller, request: Request
+    body: SymbolsBody, service: ReadyService, caller: _Caller, request: Request
 ) -> SymbolsReply:
     """Return where a name is defined."""
     looking = service.lookups.symbols(body, caller, waited_s(request.scope))
@@ -247,81 +242,85 @@ async def symbols(
 
 
 @_operations.get("/models")
-async def models(service: _Service) -> Models:
+async def models(service: ReadyService) -> Models:
     """Return the models that are there, and where each is loaded, listed as OpenAI's API does."""
     return listed(await service.models())
 
 
 @_operations.get("/jobs")
-async def jobs(service: _Service) -> tuple[Job, ...]:
+async def jobs(service: ReadyService) -> tuple[Job, ...]:
     """Return all jobs that are remembered: running ones first, newest first."""
     return await service.indexing.jobs()
 
 
 @_operations.get("/jobs/{job_id}")
-async def job(job_id: str, service: _Service) -> Job:
+async def job(job_id: str, service: ReadyService) -> Job:
     """Return how far a job is."""
     return await service.indexing.job(job_id)
 
 
 @_operations.delete("/jobs/{job_id}")
-async def cancel(job_id: str, service: _Service) -> Job:
+async def cancel(job_id: str, service: ReadyService) -> Job:
     """Cancel a job, and return it as it is then."""
     return await service.indexing.cancel(job_id)
 
 
 @_operations.get("/collections")
-async def collections(service: _Service) -> tuple[Collection, ...]:
+async def collections(service: ReadyService) -> tuple[Collection, ...]:
     """Return all collections."""
     return await service.collections()
 
 
 @_operations.delete("/collections/{collection}")
-async def delete(collection: CollectionName, service: _Service) -> None:
+async def delete(collection: CollectionName, service: ReadyService) -> None:
     """Delete a collection."""
     await service.delete(collection)
 
 
 @_operations.put("/watches/{collection}")
-async def watching(collection: CollectionName, body: WatchBody, service: _Service) -> None:
+async def watching(collection: CollectionName, body: WatchBody, service: ReadyService) -> None:
     """Take note of how far a collection is behind the source that somebody watches."""
     await service.watching(collection, body)
 
 
 @_operations.delete("/watches/{collection}")
 async def unwatch(
-    collection: CollectionName, watcher: Annotated[str, Query()], service: _Service
+    collection: CollectionName, watcher: Annotated[str, Query()], service: ReadyService
 ) -> None:
     """Take note that somebody does not watch a collection any more."""
     service.unwatch(collection, watcher)
 
 
 @_operations.get("/collections/{collection}/generations")
-async def history(collection: CollectionName, service: _Service) -> tuple[Generation, ...]:
+async def history(collection: CollectionName, service: ReadyService) -> tuple[Generation, ...]:
     """Return the generations of a collection that can be gone back to, newest first."""
     return await service.history(collection)
 
 
 @_operations.post("/collections/{collection}/verify")
-async def verify(collection: CollectionName, body: VerifyBody, service: _Service) -> Verification:
+async def verify(
+    collection: CollectionName, body: VerifyBody, service: ReadyService
+) -> Verification:
     """Read a generation from end to end and return what is wrong with it."""
     return await service.verify(collection, body)
 
 
 @_operations.post("/collections/{collection}/rollback")
-async def rollback(collection: CollectionName, body: RollbackBody, service: _Service) -> Generation:
+async def rollback(
+    collection: CollectionName, body: RollbackBody, service: ReadyService
+) -> Generation:
     """Publish what an old generation holds as a new one."""
     return await service.rollback(collection, body)
 
 
 @_operations.get("/status")
-async def status(service: _Service) -> Status:
+async def status(service: ReadyService) -> Status:
     """Return how the cluster is."""
     return await service.status()
 
 
 @_operations.post("/scale")
-async def scale(body: ScaleBody, service: _Service) -> Scale:
+async def scale(body: ScaleBody, service: ReadyService) -> Scale:
     """Change how many actors of each kind there are; what is absent stays."""
     return await service.scale(body)
 
