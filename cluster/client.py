@@ -258,11 +258,11 @@ class AsyncShoalClient(_Client, AsyncOperations):
 def _content(call: Call[Any], lines: object) -> dict[str, Any]:
     if lines is not None:
         return {"content": lines, "params": call.query, "timeout": _LONG_TIMEOUT}
+    timeout = {"timeout": _LONG_TIMEOUT} if call.patient else {}
     if call.body is None:
-        return {"params": call.query}
+        return {"params": call.query, **timeout}
     json = {"Content-Type": "application/json"}
     content = call.body.model_dump_json(exclude_defaults=True)
-    timeout = {"timeout": _LONG_TIMEOUT} if call.patient else {}
     return {"content": content, "headers": json, **timeout}
 
 

@@ -15,8 +15,11 @@ from typer.exceptions import TyperException
 
 from actors.errors import InvalidRequest, ShoalError
 from cluster import (
+    backup_commands,
     collection_commands,
+    config_command,
     connecting_commands,
+    doctor_command,
     index_commands,
     job_commands,
     model_commands,
@@ -42,6 +45,10 @@ app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
 app.command("open")(open_command.open_page)
 app.command()(watch_command.watch)
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
+app.command()(config_command.config)
+app.command()(doctor_command.doctor)
 for _command in (*index_commands.COMMANDS, *search_commands.COMMANDS):
     app.command()(_command)
 Count = int | None
@@ -143,21 +150,6 @@ def serve(
     from cluster import cli  # noqa: PLC0415
 
     cli.serve(settings, host, port)
-
-
-@app.command()
-@with_settings
-def config(settings: Settings, as_json: AsJson = False) -> None:
-    """Show every setting, where it comes from, and what it is for."""
-    from cluster import console  # noqa: PLC0415
-
-    if as_json:
-        print_json(settings.model_dump(mode="json"))
-        return
-    for name, field in Settings.model_fields.items():
-        given = " (set)" if name in settings.model_fields_set else ""
-        line = f"SHOAL_{name.upper()}={getattr(settings, name)}{given}\n    {field.description}"
-        console.out.print(line, markup=False)
 
 
 @app.callback(invoke_without_command=True)

@@ -170,6 +170,11 @@ def find(settings: Settings) -> Running | None:
     return Rooms(settings).read()
 
 
+def phase_of(running: Running) -> str:
+    """Return what a gateway is doing, "ready" once it serves, or "" where it does not answer."""
+    return _phase(running.endpoint) or ""
+
+
 def stop(settings: Settings) -> bool:
     """End the gateway and everything that it started; False where none runs."""
     running = find(settings)
@@ -268,7 +273,9 @@ def _watching(settings: Settings) -> dict[str, str]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    return {"SHOAL_ROOT": settings.root_uri, "SHOAL_MODEL": settings.model, "SHOAL_URL": ""}
+    """Return what makes the settings of the gateway those of who starts it."""
+    own = {"SHOAL_ROOT": settings.root_uri, "SHOAL_MODEL": settings.model, "SHOAL_URL": ""}
+    return {**settings.environment(), **own}
 
 
 def _wait_until_ready(rooms: Rooms, child: subprocess.Popen[bytes], on_phase: OnPhase) -> Running:

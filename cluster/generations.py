@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import ray
 from ray.exceptions import WorkerCrashedError
 
 from actors.asking import unwrapped
 from actors.catalog import Catalog, Manifest
-from actors.errors import (
-    CorruptData,
-    InvalidRequest,
-    MemoryLimitExceeded,
-    ShoalError,
-    StorageError,
-)
+from actors.errors import CorruptData, InvalidRequest, MemoryLimitExceeded
 from actors.index.verify import Damage, verify_segment
-from actors.leases import RENEW_EVERY_S, Leases, new_holder
+from actors.leases import Leases
 from actors.memory import data_limit, give_back
 from actors.messages import SegmentRef
 from actors.priority import step_back
 from actors.retention import go_back
 from actors.storage import Storage
+from cluster.holding import Holding
 from cluster.protocol import Finding, Generation, Verification
-
-_log = logging.getLogger("shoal.generations")
 
 _HEADROOM_BYTES = 1 << 30
 """What verifying a segment may take: it is read a few rows at a time, by Lance's many threads."""
@@ -47,6 +37,7 @@ class Generations:
         self._root = storage.root
         self._catalog = Catalog(storage)
         self._leases = Leases(storage)
+        self._holding = Holding(storage)
 
     def history(self, collection: str) -> tuple[Generation, ...]:
         """Return the generations since the last deletion, newest first; damaged ones say so.
@@ -83,7 +74,7 @@ class Generations:
         """
         if generation is None:
             generation = (await asyncio.to_thread(self._catalog.get, collection)).generation
-        async with self._leased(collection, generation) as manifest:
+        async with self._holding.leased(collection, generation, "verify") as manifest:
             found = await self._findings(manifest)
         way_out = await asyncio.to_thread(_way_out, self._catalog, manifest, found) if found else ""
         return Verification(
@@ -104,7 +95,7 @@ class Generations:
             Conflict: Another writer published meanwhile.
         """
         numbers = await asyncio.to_thread(self._catalog.numbers, collection)
-        async with self._leased(collection, generation) as manifest:
+        async with self._holding.leased(collection, generation, "verify") as manifest:
             if generation == numbers[-1]:
                 message = f"generation {generation} of {collection!r} is what is served already"
                 raise InvalidRequest(message)
@@ -139,46 +130,6 @@ class Generations:
             )
             raise MemoryLimitExceeded(message, _RETRY_S) from error
         return findings
-
-    @asynccontextmanager
-    async def _leased(self, collection: str, generation: int) -> AsyncIterator[Manifest]:
-        """Keep a generation from being cleaned up while the block runs.
-
-        Raises:
-            NotFound: It is not retained.
-        """
-        await asyncio.to_thread(self._catalog.retained, collection, generation)
-        holder = new_holder("verify")
-        held = (collection, holder, generation)
-        await self._take(*held)
-        renewing = asyncio.create_task(self._renew(*held))
-        try:
-            # Once more: what was cleaned up before the lease was there is gone.
-            yield await asyncio.to_thread(self._catalog.retained, collection, generation)
-        finally:
-            renewing.cancel()
-            with contextlib.suppress(ShoalError):  # then it ends by itself
-                await asyncio.to_thread(self._leases.release, collection, holder)
-
-    async def _take(self, collection: str, holder: str, generation: int) -> None:
-        """Take a lease; where none can be written, the newest generation is safe without it."""
-        try:
-            await asyncio.to_thread(self._leases.take, collection, holder, generation)
-        except StorageError as error:
-            newest = await asyncio.to_thread(self._catalog.get, collection)
-            if newest.generation != generation:
-                raise
-            _log.warning(
-                "generation %d of %s is read without lease: %s", generation, collection, error
-            )
-
-    async def _renew(self, collection: str, holder: str, generation: int) -> None:
-        while True:
-            await asyncio.sleep(RENEW_EVERY_S)
-            try:
-                await asyncio.to_thread(self._leases.take, collection, holder, generation)
-            except ShoalError as error:
-                _log.warning("the lease of a verification could not be renewed: %s", error)
 
 
 def _way_out(catalog: Catalog, hurt: Manifest, findings: Sequence[Damage]) -> str:

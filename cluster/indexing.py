@@ -35,7 +35,7 @@ from cluster.reaching import Reach, in_place, temporary_folder
 from cluster.received import Received, lacking, target_and_prefix
 from cluster.repository import repository
 from cluster.roots import Roots
-from cluster.running import RunningJobs
+from cluster.running import GatewayJob, RunningJobs
 from cluster.session import STEWARD
 from cluster.settings import Settings
 from cluster.upload import Upload
@@ -130,6 +130,10 @@ class Indexing:
         return IngestReply(
             collection=collection, generation=manifest.generation, chunks=upload.chunks
         )
+
+    async def start(self, job: GatewayJob) -> Job:
+        """Start a job of another kind, which is followed and cancelled as all are."""
+        return _job(await self._jobs.start(job))
 
     async def job(self, job_id: str) -> Job:
         """Return how far a job is."""

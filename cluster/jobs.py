@@ -201,7 +201,7 @@ class IndexJob:
         )
         limit = self._settings.max_file_bytes
         blocks = await asyncio.to_thread(self._compared.blocks, reached.root, found.files, limit)
-        await _windowed(self._block(block) for block in blocks)
+        await windowed(self._block(block) for block in blocks)
         manifest = await self._publish()
         return self._tell(
             phase="done",
@@ -318,7 +318,7 @@ def in_words(phase: str, done: int, total: int) -> str:
     return f"{phase} ({done / 1e6:.0f} of {total / 1e6:.0f} MB)" if total else phase
 
 
-async def _windowed(work: Iterable[Awaitable[None]]) -> None:
+async def windowed(work: Iterable[Awaitable[None]]) -> None:
     """Await everything, a few at a time; at the first error, begin nothing more and raise it."""
     pending: set[asyncio.Future[None]] = set()
     remaining = iter(work)

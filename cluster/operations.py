@@ -36,6 +36,7 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.upkeep_operations import UpkeepOperations
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)
 _MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
@@ -43,7 +44,7 @@ _MODELS_REPLY: TypeAdapter[tuple[Model, ...]] = TypeAdapter(
 )
 
 
-class Operations(LookupOperations, IndexingOperations):
+class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
     """What a gateway can be asked."""
 
     @Operation

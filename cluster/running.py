@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from actors.errors import ShoalError
 from actors.job_book import interrupted
 from actors.messages import JobState, JobStatus
 from cluster.calls import Calls
-from cluster.jobs import IndexJob, Withdrawn
+from cluster.jobs import Withdrawn
 from cluster.models import load_under_way
 
 _log = logging.getLogger("shoal.running")
@@ -21,6 +22,33 @@ _BEAT_S = 5.0
 """A job that is silent for a minute counts as interrupted: some of these may be lost."""
 _AT_ONCE_S = 2.0
 """What is wrong with a job is told by the call that starts it, where it is known so soon."""
+
+
+class GatewayJob(Protocol):
+    """What a gateway runs as a job.
+
+    Attributes:
+        status: How far it is.
+    """
+
+    status: JobStatus
+
+    @property
+    def publishes(self) -> bool:
+        """Whether it is past the point where it can be cancelled."""
+
+    @property
+    def embedders(self) -> tuple[str, ...]:
+        """Actor names of the replicas that it waits for."""
+
+    async def open(self) -> None:
+        """Find what it needs; what fails here is told by the call that starts it."""
+
+    async def run(self) -> JobStatus:
+        """Do it."""
+
+    def now(self) -> JobStatus:
+        """Return how far it is at this moment."""
 
 
 class RunningJobs:
@@ -34,7 +62,7 @@ class RunningJobs:
     def __init__(self, calls: Calls, on_end: Callable[[], None]) -> None:
         self._calls = calls
         self._on_end = on_end
-        self._jobs: dict[str, IndexJob] = {}
+        self._jobs: dict[str, GatewayJob] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, JobState] = {}  # as what those end that are being ended
         self._beating: asyncio.Task[None] | None = None
@@ -47,7 +75,7 @@ class RunningJobs:
         """Tell whether a job runs."""
         return job_id in self._jobs
 
-    async def start(self, job: IndexJob) -> JobStatus:
+    async def start(self, job: GatewayJob) -> JobStatus:
         """Start a job; raise what is wrong with it, where that is known at once."""
         await _at_once(job.open())
         self._jobs[job.status.id] = job
@@ -109,7 +137,7 @@ class RunningJobs:
                 if state is JobState.CANCELLED and job_id in self._jobs:
                     self._end(job_id, state)
 
-    async def _run(self, job: IndexJob) -> None:
+    async def _run(self, job: GatewayJob) -> None:
         job_id = job.status.id
         try:
             await job.run()

@@ -26,7 +26,9 @@ from actors.scaling import host_names, router_names
 from actors.storage import Storage
 from cluster import report
 from cluster.calls import Calls
+from cluster.copies import Copies
 from cluster.daemon import Rooms
+from cluster.examination import diagnosis
 from cluster.generations import Generations
 from cluster.indexing import Indexing
 from cluster.lookups import Lookups
@@ -55,6 +57,7 @@ from cluster.searches import Searches
 from cluster.session import STEWARD, attach, detach, plan_memory
 from cluster.settings import Settings
 from cluster.slow import noted
+from cluster.upkeep_protocol import Diagnosis
 from cluster.upload import packed, unpacked
 
 _log = logging.getLogger("shoal.service")
@@ -77,10 +80,12 @@ class Service:
         admission: Lets in as many searches as the routers take, before they are read.
         indexing: What changes collections, once it has started.
         lookups: What looks up stored text.
+        copies: What makes and restores backups, likewise.
         known_models: The models that are there, likewise.
     """
 
     indexing: Indexing
+    copies: Copies
     known_models: KnownModels
 
     def __init__(self, settings: Settings, roots: Roots) -> None:
@@ -108,6 +113,7 @@ class Service:
         self._catalog = Catalog(storage)
         self._generations = Generations(storage)
         self.indexing = Indexing(self._calls, self.settings, storage, self.touch, self._roots)
+        self.copies = Copies(self._calls, self.settings, storage, self.indexing.start)
         self.known_models = KnownModels(self._catalog, self.settings.model, self._calls.pools)
         await asyncio.to_thread(self._catalog.keep_out)
         await asyncio.to_thread(remove_left_over, Rooms(self.settings).temporary)
@@ -265,6 +271,10 @@ class Service:
         published = await self._generations.rollback(collection, body.generation)
         await self._calls.published()
         return published
+
+    async def doctor(self) -> Diagnosis:
+        """Examine the cluster; see `ShoalClient.doctor`."""
+        return await diagnosis(self.settings, await self.status())
 
     async def histograms(self) -> dict[str, tuple[Histogram, ...]]:
         """Return what each router that answers has measured, by its name."""

@@ -1,26 +1,41 @@
-"""Every knob, once, with its default and its reason."""
+"""Every knob, once, with its default and its reason.
+
+Where values come from is told in `configuration.py`.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import platformdirs
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from actors.engines.spec import parse
 from actors.errors import InvalidRequest
+from cluster.configuration import PREFIX, config_file, read_file
 
 _LEAST = ByteSize(192 << 20)
 """Of an actor's memory: an idle one holds about half of it."""
 
 
 class Settings(BaseSettings):
-    """Settings of a gateway and its clients; each is also read from `SHOAL_<NAME>`."""
+    """Settings of a gateway and its clients; each is also read from `SHOAL_<NAME>` and a file.
 
-    model_config = SettingsConfigDict(env_prefix="SHOAL_", extra="forbid", frozen=True)
+    Raises:
+        ValidationError: A value cannot be.
+        InvalidRequest: The file cannot be read, or sets something that is no setting.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     root: str = Field(
         default_factory=lambda: platformdirs.user_data_dir("shoal"),
@@ -135,6 +150,19 @@ class Settings(BaseSettings):
         256 << 20, ge=80 << 20, description="Ray's shared memory on this machine"
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings are read, the strongest first."""
+        file = InitSettingsSource(settings_cls, read_file(cls.model_fields))
+        return init_settings, env_settings, file
+
     @field_validator("model")
     @classmethod
     def _located(cls, model: str) -> str:
@@ -177,3 +205,33 @@ class Settings(BaseSettings):
     def root_uri(self) -> str:
         """The root in the one form that names it everywhere."""
         return str(self.local_root or self.root.rstrip("/"))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give another process the settings that were given to this."""
+        given = ((name, getattr(self, name)) for name in sorted(self.model_fields_set))
+        return {f"{PREFIX}{name.upper()}": _written(v) for name, v in given if v is not None}
+
+
+SECRETS = tuple(
+    name for name, field in Settings.model_fields.items() if field.annotation is SecretStr
+)
+"""The settings that are shown to nobody."""
+
+
+def origins(flags: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return where each setting comes from, in words.
+
+    Args:
+        flags: The settings that flags gave.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or sets something that is no setting.
+    """
+    file = {name: f"file {config_file()}" for name in read_file(Settings.model_fields)}
+    environment = dict.fromkeys(EnvSettingsSource(Settings)(), "environment")
+    found = {**file, **environment, **dict.fromkeys(flags, "flag")}
+    return {name: found.get(name, "default") for name in Settings.model_fields}
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - of whatever type a setting has
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from actors.errors import ShoalError
 from cluster.service import Service
-from mcp_adapter import page, problems, routes
+from mcp_adapter import page, problems, routes, upkeep
 from mcp_adapter.door import Door, Guard
 from mcp_adapter.http import McpEndpoint
 from mcp_adapter.openai import embeddings
@@ -63,6 +63,7 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
     app.include_router(routes.probes)
     app.include_router(page.router)
     app.include_router(routes.operations)
+    app.include_router(upkeep.router)
     app.include_router(routes.observed)
     return app
 

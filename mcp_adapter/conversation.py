@@ -15,6 +15,7 @@ import anyio
 from mcp.server.stdio import stdio_server
 from pydantic import ValidationError
 
+from actors.errors import InvalidRequest
 from cluster.client import AsyncShoalClient
 from cluster.settings import Settings
 from mcp_adapter.doorman import Session
@@ -44,6 +45,8 @@ def converse(
         settings = settings or Settings()
     except ValidationError as error:
         sys.exit(f"shoal mcp: a setting SHOAL_… is wrong: {complaints(error)}")
+    except InvalidRequest as error:
+        sys.exit(f"shoal mcp: {error}")
     asyncio.run(_serve(settings, heard, said))
 
 

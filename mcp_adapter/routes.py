@@ -36,27 +36,20 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
-from cluster.service import Service
 from mcp_adapter.door import caller_of, waited_s
 from mcp_adapter.leaving import while_connected, while_it_comes
 from mcp_adapter.lines import lines
 from mcp_adapter.metrics import Gateway, exposition
 from mcp_adapter.openai import listed
 from mcp_adapter.parsing import ParsedRoute
+from mcp_adapter.ready import ReadyService, ready_service
 from mcp_adapter.scopes import Scope, granted
-
-
-async def _service(request: Request) -> Service:  # one that is not async costs a thread's turn
-    service: Service = request.app.state.service
-    service.check_ready()
-    return service
 
 
 async def _caller(request: Request) -> str:
     return caller_of(request.scope)
 
 
-_Service = Annotated[Service, Depends(_service)]
 _Caller = Annotated[str, Depends(_caller)]
 probes = APIRouter()
 operations = APIRouter(prefix="/v1", route_class=ParsedRoute)
@@ -77,7 +70,7 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 @observed.get("/metrics")
-async def metrics(service: _Service, request: Request) -> Response:
+async def metrics(service: ReadyService, request: Request) -> Response:
     """Return the cluster's state for Prometheus."""
     status, routers = await asyncio.gather(service.status(), service.histograms())
     gateway = Gateway(request.app.state.times, service.admission)
@@ -89,7 +82,7 @@ async def search(request: Request) -> Response:
 
     Past FastAPI, whose reading of a request and checking of a reply take longer than the rest.
     """
-    service = await _service(request)
+    service = await ready_service(request)
     try:
         body = SearchBody.model_validate_json(await request.body())
     except ValidationError as error:
@@ -101,14 +94,14 @@ async def search(request: Request) -> Response:
 
 
 @operations.post("/index")
-async def index(body: IndexBody, service: _Service) -> Job:
+async def index(body: IndexBody, service: ReadyService) -> Job:
     """Start to bring a collection up to date with folders or files of this machine."""
     async with service.known_models.named_by_a_caller(body.model):
         return await service.indexing.index(body)
 
 
 @operations.post("/reindex")
-async def reindex(body: ReindexBody, service: _Service) -> Job:
+async def reindex(body: ReindexBody, service: ReadyService) -> Job:
     """Start a batch job that brings a whole collection up to date."""
     async with service.known_models.named_by_a_caller(body.model):
         return await service.indexing.reindex(body)
@@ -116,7 +109,7 @@ async def reindex(body: ReindexBody, service: _Service) -> Job:
 
 @operations.post("/ingest")
 async def ingest(
-    request: Request, service: _Service, collection: Annotated[CollectionName, Query()]
+    request: Request, service: ReadyService, collection: Annotated[CollectionName, Query()]
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
     return await service.indexing.ingest(collection, lines(request.stream()))
@@ -124,7 +117,7 @@ async def ingest(
 
 @operations.post("/files/missing")
 async def missing_files(
-    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+    request: Request, service: ReadyService, folder: Annotated[ClientFolder, Query()]
 ) -> Lacking:
     """Tell which files of a client's folder are to be sent; each is described by a line."""
     return await service.indexing.missing(folder, lines(while_it_comes(request)))
@@ -132,7 +125,7 @@ async def missing_files(
 
 @operations.post("/files")
 async def files(
-    request: Request, service: _Service, folder: Annotated[ClientFolder, Query()]
+    request: Request, service: ReadyService, folder: Annotated[ClientFolder, Query()]
 ) -> Job:
     """Start to bring a collection up to date with a client's folder, once all of it is here."""
     async with service.known_models.named_by_a_caller(folder.model):
@@ -141,7 +134,7 @@ async def files(
 
 @operations.post("/embed")
 async def embed(
-    body: EmbedBody, service: _Service, caller: _Caller, request: Request
+    body: EmbedBody, service: ReadyService, caller: _Caller, request: Request
 ) -> EmbedReply:
     """Embed texts; with a model that is not here yet where the token may change collections."""
     if body.model and granted(request.scope) < Scope.INDEX:
@@ -152,7 +145,7 @@ async def embed(
 
 
 @operations.post("/read")
-async def read(body: ReadBody, service: _Service, caller: _Caller, request: Request) -> Passage:
+async def read(body: ReadBody, service: ReadyService, caller: _Caller, request: Request) -> Passage:
     """Return stored lines: those of a chunk, or of a file."""
     reading = service.lookups.read(body, caller, waited_s(request.scope))
     return await while_connected(request, reading)
@@ -160,7 +153,7 @@ async def read(body: ReadBody, service: _Service, caller: _Caller, request: Requ
 
 @operations.post("/similar")
 async def similar(
-    body: SimilarBody, service: _Service, caller: _Caller, request: Request
+    body: SimilarBody, service: ReadyService, caller: _Caller, request: Request
 ) -> SearchReply:
     """Return the chunks that are nearest in meaning to a stored chunk or to a text."""
     searching = service.lookups.similar(body, caller, waited_s(request.scope))
@@ -169,7 +162,7 @@ async def similar(
 
 @operations.post("/symbols")
 async def symbols(
-    body: SymbolsBody, service: _Service, caller: _Caller, request: Request
+    body: SymbolsBody, service: ReadyService, caller: _Caller, request: Request
 ) -> SymbolsReply:
     """Return where a name is defined."""
     looking = service.lookups.symbols(body, caller, waited_s(request.scope))
@@ -177,81 +170,85 @@ async def symbols(
 
 
 @operations.get("/models")
-async def models(service: _Service) -> Models:
+async def models(service: ReadyService) -> Models:
     """Return the models that are there, and where each is loaded, listed as OpenAI's API does."""
     return listed(await service.models())
 
 
 @operations.get("/jobs")
-async def jobs(service: _Service) -> tuple[Job, ...]:
+async def jobs(service: ReadyService) -> tuple[Job, ...]:
     """Return all jobs that are remembered: running ones first, newest first."""
     return await service.indexing.jobs()
 
 
 @operations.get("/jobs/{job_id}")
-async def job(job_id: str, service: _Service) -> Job:
+async def job(job_id: str, service: ReadyService) -> Job:
     """Return how far a job is."""
     return await service.indexing.job(job_id)
 
 
 @operations.delete("/jobs/{job_id}")
-async def cancel(job_id: str, service: _Service) -> Job:
+async def cancel(job_id: str, service: ReadyService) -> Job:
     """Cancel a job, and return it as it is then."""
     return await service.indexing.cancel(job_id)
 
 
 @operations.get("/collections")
-async def collections(service: _Service) -> tuple[Collection, ...]:
+async def collections(service: ReadyService) -> tuple[Collection, ...]:
     """Return all collections."""
     return await service.collections()
 
 
 @operations.delete("/collections/{collection}")
-async def delete(collection: CollectionName, service: _Service) -> None:
+async def delete(collection: CollectionName, service: ReadyService) -> None:
     """Delete a collection."""
     await service.delete(collection)
 
 
 @operations.put("/watches/{collection}")
-async def watching(collection: CollectionName, body: WatchBody, service: _Service) -> Chosen:
+async def watching(collection: CollectionName, body: WatchBody, service: ReadyService) -> Chosen:
     """Take note of how far a collection is behind the source that somebody watches."""
     return await service.watching(collection, body)
 
 
 @operations.delete("/watches/{collection}")
 async def unwatch(
-    collection: CollectionName, watcher: Annotated[str, Query()], service: _Service
+    collection: CollectionName, watcher: Annotated[str, Query()], service: ReadyService
 ) -> None:
     """Take note that somebody does not watch a collection any more."""
     await service.unwatch(collection, watcher)
 
 
 @operations.get("/collections/{collection}/generations")
-async def history(collection: CollectionName, service: _Service) -> tuple[Generation, ...]:
+async def history(collection: CollectionName, service: ReadyService) -> tuple[Generation, ...]:
     """Return the generations of a collection that can be gone back to, newest first."""
     return await service.history(collection)
 
 
 @operations.post("/collections/{collection}/verify")
-async def verify(collection: CollectionName, body: VerifyBody, service: _Service) -> Verification:
+async def verify(
+    collection: CollectionName, body: VerifyBody, service: ReadyService
+) -> Verification:
     """Read a generation from end to end and return what is wrong with it."""
     return await service.verify(collection, body)
 
 
 @operations.post("/collections/{collection}/rollback")
-async def rollback(collection: CollectionName, body: RollbackBody, service: _Service) -> Generation:
+async def rollback(
+    collection: CollectionName, body: RollbackBody, service: ReadyService
+) -> Generation:
     """Publish what an old generation holds as a new one."""
     return await service.rollback(collection, body)
 
 
 @operations.get("/status")
-async def status(service: _Service) -> Status:
+async def status(service: ReadyService) -> Status:
     """Return how the cluster is."""
     return await service.status()
 
 
 @operations.post("/scale")
-async def scale(body: ScaleBody, service: _Service) -> Scale:
+async def scale(body: ScaleBody, service: ReadyService) -> Scale:
     """Change how many actors of each kind there are; what is absent stays."""
     return await service.scale(body)
 

@@ -15,6 +15,7 @@ from cluster.client import ShoalClient
 from cluster.settings import Settings
 
 os.environ.setdefault("SHOAL_SHARDS", "2")  # so that there is something to merge, and to miss
+os.environ["SHOAL_CONFIG"] = ""  # whoever runs the tests may have a file of their own
 
 
 @pytest.fixture(scope="session")

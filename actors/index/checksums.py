@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from actors.errors import CorruptData
 from actors.storage import Storage, new_hash
 
 CHECKSUMS = "checksums.json"
-_SUMS = TypeAdapter(dict[str, tuple[int, str]])
+Sums = dict[str, tuple[int, str]]
+"""Name of a file below its folder → its size in bytes, its hash."""
+_SUMS = TypeAdapter(Sums)
 
 
 class FolderWriter:
@@ -34,7 +37,7 @@ class FolderWriter:
     def __init__(self, storage: Storage, folder: str) -> None:
         self.storage = storage
         self.folder = folder
-        self._sums: dict[str, tuple[int, str]] = {}
+        self._sums: Sums = {}
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file."""
@@ -86,3 +89,25 @@ def damage(storage: Storage, folder: str, digest: str) -> Iterator[tuple[str, st
             yield name, f"has {there[name].size} bytes, and {size} were written"
         elif storage.hash_of_file(f"{folder}/{name}") != wanted:
             yield name, "is not what was written"
+
+
+def read_sums(storage: Storage, folder: str, digest: str = "") -> tuple[Sums, bytes]:
+    """Return what the files of a folder are to be, and the bytes that say so.
+
+    Args:
+        storage: The root.
+        folder: A folder that was sealed.
+        digest: What that returned; "" takes what is there.
+
+    Raises:
+        CorruptData: It is missing, or not what was written.
+    """
+    name = f"{folder}/{CHECKSUMS}"
+    try:
+        content = storage.read(name)
+    except FileNotFoundError:
+        content = b""
+    if not content or (digest and new_hash(content).hexdigest() != digest):
+        message = f"{name} in {storage.root} is missing or is not what was written"
+        raise CorruptData(message)
+    return _SUMS.validate_json(content), content

@@ -1,10 +1,12 @@
 """A gateway on TCP holds against those who may reach it: each refusal, and whatever is sent."""
 
 import json
+import os
 
 import httpx2
 import pytest
 import schemathesis
+from command import run_shoal
 from hypothesis import HealthCheck, Phase, given, settings
 from tcp_gateway import tcp_gateway
 
@@ -19,6 +21,10 @@ EXAMPLES = 40
 LEFT_OUT = {
     ("post", "/v1/shutdown"): "ends the gateway",
     ("post", "/v1/scale"): "would start up to 256 actors of each kind",
+    ("post", "/v1/doctor"): "takes no argument, and seconds",
+    ("post", "/v1/collections/{collection}/backup"): "would write to made-up places",
+    ("post", "/v1/backups"): "would ask made-up object stores, which do not answer",
+    ("post", "/v1/restore"): "the same",
 }
 
 
@@ -92,6 +98,14 @@ def test_nothing_but_the_probes_is_told_without_a_token(http):
     assert http.get("/healthz", headers=bearing("wrong")).status_code == 200
 
 
+def test_a_doctor_examines_the_cluster_behind_a_remote_gateway(url):
+    done = run_shoal("doctor", "--json", env={**os.environ, "SHOAL_URL": url, "SHOAL_TOKEN": OWN})
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["unchecked"]) == (0, [])
+    areas = {check["area"] for check in told["checks"]}
+    assert areas >= {"versions", "storage", "clock", "ports", "actors", "auth", "enforcement"}
+
+
 def test_each_token_reaches_as_far_as_its_scope(http, url, top):
     with ShoalClient(url, token=READER) as reader, pytest.raises(Forbidden, match="takes index"):
         reader.index([top / "inside"])
@@ -99,6 +113,8 @@ def test_each_token_reaches_as_far_as_its_scope(http, url, top):
         writer.wait(writer.index([top / "inside"], collection="zebras"))
         with pytest.raises(Forbidden, match="takes admin"):
             writer.delete("zebras")
+        with pytest.raises(Forbidden, match="takes admin"):
+            writer.doctor()
     with ShoalClient(url, token=READER) as reader:
         assert reader.search("zebra", collections=["zebras"]).hits
         assert reader.collections()

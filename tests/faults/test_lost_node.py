@@ -86,6 +86,16 @@ def test_a_gateway_that_starts_again_finds_the_actors_of_the_scale_that_was_aske
     assert {r.name: r.pid for r in shoal.status().replicas} == before
 
 
+def test_every_node_is_examined_by_a_task_of_its_own(three):
+    _, _, shoal = three
+    found = shoal.doctor()
+    assert [c for c in found.checks if c.severity == "error"] == []
+    for area in ("storage", "ports", "enforcement", "limits"):
+        told = [c for c in found.checks if c.area == area and c.where not in ("cluster", "gateway")]
+        assert len({c.where for c in told}) in {1, 3}  # simulated nodes share an address
+        assert len(told) >= 3, area
+
+
 @pytest.mark.timeout(300)
 def test_the_actors_of_a_lost_node_start_on_another_and_no_request_fails(three):
     cluster, raylets, shoal = three

@@ -1,0 +1,1 @@
+"""What a machine is like, tried out on it: versions, limits, storage, what holds memory."""
