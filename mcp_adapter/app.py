@@ -44,6 +44,7 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.service import Service
+from cluster.topology import Plan
 from mcp_adapter import page, problems
 from mcp_adapter.door import Door, Guard, caller_of, waited_s
 from mcp_adapter.http import McpEndpoint
@@ -324,6 +325,12 @@ async def status(service: _Service) -> Status:
 async def scale(body: ScaleBody, service: _Service) -> Scale:
     """Change how many actors of each kind there are; what is absent stays."""
     return await service.scale(body)
+
+
+@_operations.get("/plan")
+async def plan(service: _Service) -> Plan:
+    """Return which actors are to run on which machine, with what memory, and why."""
+    return await service.plan()
 
 
 @_operations.post("/shutdown")
