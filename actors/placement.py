@@ -143,10 +143,10 @@ class _Cluster:
                 self._tell_missing(count - number, ROUTER, limit)
                 count = number
                 break
-            node = here or min((n.id for n in open_to_it), key=load.__getitem__, default="")
-            load[node] += not here
+            at = here or min((n.id for n in open_to_it), key=load.__getitem__, default="")
+            load[at] += not here
             reason = f"{why}; {limit // _MIB} MiB of control; stays where it runs"
-            self._places.append(Place(name, ROUTER, node, limit, reason, now=here))
+            self._places.append(Place(name, ROUTER, at, limit, reason, now=here))
         # As much is kept back on all their nodes, so that one router more changes no host's limit.
         share = -(-count // max(len(homes), 1))
         for node in self._nodes:

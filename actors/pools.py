@@ -256,7 +256,7 @@ def _load_beside_loaded(
     further: Iterable[tuple[Pool, list[str]]], layout: Layout, made: dict[str, Any]
 ) -> None:
     """Load the model of those that take the place of one that has it loaded."""
-    calls = {}
+    calls: dict[str, Any] = {}
     for pool, names in further:
         going = [name for name in pool.embedders if name not in names_in(layout, pool)]
         handles = {n: handle for n in going if (handle := find_actor(n)) is not None}
