@@ -268,15 +268,21 @@ class Topology(Message):
     Attributes:
         hosts: Actor names of the shard hosts.
         replication: How many of them may serve one shard.
+        nodes: On which node each of the hosts runs; () where all are on one.
     """
 
     hosts: tuple[str, ...]
     replication: int
+    nodes: tuple[str, ...] = ()
+
+
+AUTO = -1
+"""In place of a count that is asked for: as many as the machines have room for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale(Message):
-    """How many actors of each kind serve.
+    """How many actors of each kind serve, or are to: a count that is asked for may be `AUTO`.
 
     Attributes:
         embedders: Replicas of each model in use.
@@ -308,6 +314,7 @@ class ActorStatus(Message):
         kills: How often the limit ended it.
         restarts: How often it was started again.
         detail: What is particular to the kind, for people.
+        node: Id of the node that it runs on.
     """
 
     name: str
@@ -322,6 +329,7 @@ class ActorStatus(Message):
     kills: int
     restarts: int
     detail: dict[str, str | int | float]
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

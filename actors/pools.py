@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -14,16 +14,24 @@ import ray
 
 from actors.asking import answers_within, wait_until_started
 from actors.embedder import Embedder, EmbedderConfig
-from actors.engines.base import Fingerprint
-from actors.engines.registry import describe
-from actors.errors import MemoryLimitExceeded, ModelMismatch, ShoalError
-from actors.memory import limit_for
-from actors.messages import POOL_LEASE_S, Pool
+from actors.errors import MemoryLimitExceeded, ShoalError
+from actors.layout import Layout, PoolDemand, prefix_of
+from actors.machines import Machines, placed_at, refuse_where_full
+from actors.messages import POOL_LEASE_S, ActorStatus, Pool
+from actors.model import ModelState
+from actors.pool_plan import (
+    REPLICA,
+    PoolPlan,
+    card_of,
+    demand_of,
+    missing_in,
+    names_in,
+    pool_of,
+)
 from actors.process import (
     NAMESPACE,
-    SPREAD,
-    MemoryConfig,
     end_actor,
+    find_actor,
     find_or_make,
     largest_memory_free,
     names_of_actors,
@@ -32,31 +40,12 @@ from actors.scaling import Need
 
 _log = logging.getLogger("shoal.pools")
 
-_PREFIX = "embedder-"
-"""Of the actor names of all replicas."""
 _START_S = 40.0
 """For replicas that another steward made to say what they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolPlan:
-    """How pools are made.
-
-    Attributes:
-        default_model: What a collection was made by that names no model.
-        keep_alive_s: Seconds before an idle model is unloaded.
-        threads: Computations at once in each Embedder.
-        memory: The most that one Embedder may use.
-        sized_by_model: A small model gets less.
-        prefault: Read a model's weights ahead of a load.
-    """
-
-    default_model: str
-    keep_alive_s: float
-    threads: int
-    memory: MemoryConfig
-    sized_by_model: bool
-    prefault: bool
+_SAY_S = 2.0
+"""For replicas to say whether their model is loaded."""
+_LOAD_S = 60.0
+"""For the model of a replica that takes another's place; one that takes longer loads when asked."""
 
 
 class Pools:
@@ -65,13 +54,13 @@ class Pools:
     Args:
         plan: How pools are made.
         steward: Actor name of who is told of loads.
-        replicas: Embedders in each pool.
+        machines: Say where they run, and how many.
     """
 
-    def __init__(self, plan: PoolPlan, steward: str, replicas: int) -> None:
+    def __init__(self, plan: PoolPlan, steward: str, machines: Machines) -> None:
         self._plan = plan
         self._steward = steward
-        self._replicas = replicas
+        self._machines = machines
         self._pools: dict[str, Pool] = {}
         self._leases: dict[str, float] = {}
         self._making = Lock()
@@ -90,13 +79,10 @@ class Pools:
         """
         with self._making:
             known = self._pools.get(fingerprint)
-            pool = known or self._described(model, fingerprint)
-            key = str(pool.fingerprint)
-            self._leases[key] = time.monotonic() + POOL_LEASE_S
-            if key not in self._pools:
-                self._make(pool)
-                self._pools[key] = pool
-            return self._pools[key]
+            if known is None:
+                known = self._made(model, fingerprint)
+            self._leases[str(known.fingerprint)] = time.monotonic() + POOL_LEASE_S
+            return known
 
     def all(self) -> tuple[Pool, ...]:
         """Return the pools that there are."""
@@ -119,121 +105,169 @@ class Pools:
                 _log.info("no collection needs %s: its replicas ended", pool.model)
         return ended
 
-    def needs(self, replicas: int) -> list[Need]:
-        """Return what the replicas take that pools of `replicas` have more."""
+    def demands(self) -> tuple[PoolDemand, ...]:
+        """Return what the pools want of the machines."""
+        return tuple(map(demand_of, self.all()))
+
+    def needs(self, layout: Layout) -> list[Need]:
+        """Return what the replicas take that a layout has more."""
         setting = self._plan.memory.setting
         needs = (
-            Need(f"replica of {p.model}", replicas - len(p.embedders), p.limit_bytes, setting)
-            for p in self.all()
+            Need(
+                f"replica of {pool.model}", len(missing_in(layout, pool)), pool.limit_bytes, setting
+            )
+            for pool in self.all()
         )
         return [need for need in needs if need.count > 0]
 
-    def grow(self, replicas: int) -> None:
-        """Give every pool more replicas, which are asked once they have started.
+    def missing(self, layout: Layout) -> list[str]:
+        """Return the names of the replicas that a layout has more."""
+        return [name for pool in self.all() for name in missing_in(layout, pool)]
+
+    def beyond(self, layout: Layout) -> list[str]:
+        """Return the names of the replicas that a layout does not have."""
+        kept = {name for pool in self.all() for name in names_in(layout, pool)}
+        return [name for pool in self.all() for name in pool.embedders if name not in kept]
+
+    def grow(self, layout: Layout) -> None:
+        """Give every pool the replicas that a layout has more, asked once they have started.
+
+        Where one takes another's place that has its model loaded, it loads the model before.
 
         Raises:
             MemoryLimitExceeded: No node has the memory for one of them.
             GatewayUnavailable: One does not start. The pools are as they were, either way.
         """
-        with self._making:
-            self._replicas = replicas  # of pools that are made meanwhile, too
-            known = self._pools
-            larger = {key: _resized(pool, replicas) for key, pool in known.items()}
-        further = [
-            replace(pool, embedders=pool.embedders[len(known[key].embedders) :])
-            for key, pool in larger.items()
-        ]
+        further = [(pool, missing_in(layout, pool)) for pool in self.all()]
+        made: dict[str, Any] = {}
         try:
-            self._start(further)
+            for pool, names in further:
+                made |= self._make(pool, names, layout)
+            wait_until_started(made)
         except ShoalError:
-            for name in (name for pool in further for name in pool.embedders):
+            for name in (name for _, names in further for name in names):
                 end_actor(name)
             raise
+        _load_beside_loaded(further, layout, made)
+        added = {str(pool.fingerprint): names for pool, names in further}
         with self._making:
-            self._pools = {key: larger.get(key, pool) for key, pool in self._pools.items()}
+            self._pools = {
+                key: replace(pool, embedders=(*pool.embedders, *added.get(key, ())))
+                for key, pool in self._pools.items()
+            }
 
-    def shrink(self, replicas: int) -> tuple[str, ...]:
-        """Take replicas out of every pool; return their names, to be ended once none asks them."""
+    def shrink(self, layout: Layout) -> tuple[str, ...]:
+        """Take out the replicas that a layout does not have; return their names.
+
+        They are to be ended once none asks them.
+        """
         with self._making:
             pools = self._pools
-            self._replicas = replicas
-            self._pools = {key: _resized(pool, replicas) for key, pool in pools.items()}
+            self._pools = {
+                key: replace(pool, embedders=names_in(layout, pool)) for key, pool in pools.items()
+            }
             kept = {name for pool in self._pools.values() for name in pool.embedders}
             names = (name for pool in pools.values() for name in pool.embedders)
             return tuple(name for name in names if name not in kept)
 
-    def take_over(self, there: Iterable[str]) -> tuple[str, ...]:
-        """Find the pools whose replicas are `there`; return the replicas that are too many."""
-        replicas = [name for name in there if name.startswith(_PREFIX)]
-        asked = {n: ray.get_actor(n, namespace=NAMESPACE).configuration.remote() for n in replicas}
+    def take_over(self, there: Iterable[str]) -> None:
+        """Find the pools whose replicas are `there`, too many or in the wrong place though."""
+        names = [name for name in there if name.startswith(REPLICA)]
+        asked = {n: ray.get_actor(n, namespace=NAMESPACE).configuration.remote() for n in names}
+        replicas: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         configs: list[EmbedderConfig] = answers_within(asked, _START_S)
-        models = {(config.model, config.weights) for config in configs}
-        kept: set[str] = set()
-        for model, weights in models:
+        for config in configs:
+            replicas[config.model, config.weights].append(config.name)
+        for (model, weights), known in replicas.items():
             try:
-                kept.update(self.get(model, weights).embedders)
+                self._take(model, weights, known)
             except ShoalError as error:
                 _log.warning("the replicas of %s are left alone: %s", model, error)
-                kept.update(c.name for c in configs if (c.model, c.weights) == (model, weights))
-        return tuple(config.name for config in configs if config.name not in kept)
+
+    def _take(self, model: str, weights: str, names: Iterable[str]) -> None:
+        card = card_of(model, weights)
+        with self._making:
+            layout = self._machines.layout(self.demands())
+            pool = pool_of(card, self._plan, layout.replica_most)
+            pool = replace(pool, embedders=tuple(sorted(names)))
+            self._make(pool, pool.embedders, layout)
+            self._pools[weights] = pool
+            self._leases[weights] = time.monotonic() + POOL_LEASE_S
 
     def mend(self, there: Container[str]) -> None:
         """Make again the replicas whose names are not `there`."""
         with self._making:
-            for pool in self._pools.values():
-                self._make(
-                    replace(pool, embedders=tuple(n for n in pool.embedders if n not in there))
-                )
+            gone = {
+                key: names
+                for key, pool in self._pools.items()
+                if (names := [name for name in pool.embedders if name not in there])
+            }
+            if gone:
+                layout = self._machines.layout(self.demands())
+                for key, names in gone.items():
+                    self._make(self._pools[key], names, layout)
 
-    def _described(self, model: str, fingerprint: str) -> Pool:
-        model = model or self._plan.default_model
-        card = describe(model)
-        found = card.fingerprint
-        if fingerprint and str(found) != fingerprint:
-            raise _other_files(model, found, fingerprint)
-        name = str(card.spec)
-        digest = hashlib.blake2b(f"{name}\0{found}".encode(), digest_size=3).hexdigest()
-        names = _names(f"{_PREFIX}{digest}", self._replicas)
-        most = self._plan.memory.limit_bytes
-        limit = limit_for(card.footprint.total, most) if self._plan.sized_by_model else most
-        return Pool(name, found, names, limit)
+    def _made(self, model: str, fingerprint: str) -> Pool:
+        """Make the pool of a model, or return the one that there is under its fingerprint."""
+        card = card_of(model or self._plan.default_model, fingerprint)
+        key = str(card.fingerprint)
+        if key not in self._pools:
+            most = self._machines.layout(self.demands()).replica_most
+            pool = pool_of(card, self._plan, most)
+            layout = self._machines.layout((*self.demands(), demand_of(pool)))
+            names = tuple(place.name for place in layout.replicas(prefix_of(pool.embedders[0])))
+            if not names:
+                raise _no_place(pool, layout)
+            pool = replace(pool, embedders=names)
+            self._make(pool, names, layout)
+            self._pools[key] = pool
+        return self._pools[key]
 
-    def _start(self, pools: Iterable[Pool]) -> None:
-        """Make replicas and return once they answer."""
-        made: dict[str, Any] = {}
-        for pool in pools:
-            made |= self._make(pool)
-        wait_until_started(made)
-
-    def _make(self, pool: Pool) -> dict[str, Any]:
-        """Find or make a pool's replicas and return their handles by name."""
-        memory = replace(self._plan.memory, limit_bytes=pool.limit_bytes)
+    def _make(self, pool: Pool, names: Iterable[str], layout: Layout) -> dict[str, Any]:
+        """Find or make replicas of a pool and return their handles by name."""
         made = {}
         there = names_of_actors()
-        for name in pool.embedders:
-            config = EmbedderConfig(
-                name=name,
-                model=pool.model,
-                weights=str(pool.fingerprint),
-                keep_alive_s=self._plan.keep_alive_s,
-                threads=self._plan.threads,
-                memory=memory,
-                steward=self._steward,
-                prefault=self._plan.prefault,
-            )
-            if name not in there:
+        places = {name: layout.place(name) for name in names}
+        new = [place for name, place in places.items() if place and name not in there]
+        refuse_where_full(new, layout)
+        for name, place in places.items():
+            config = self._config_of(name, pool, len(layout.nodes) > 1)
+            if name not in there and (place is None or place.node):
                 _refuse_where_no_node_has_room(config)
-            made[name] = find_or_make(Embedder, config, **SPREAD)
+            made[name] = find_or_make(Embedder, config, **placed_at(place, layout))
         return made
 
+    def _config_of(self, name: str, pool: Pool, is_cluster: bool) -> EmbedderConfig:
+        follows_node = is_cluster and self._plan.sized_by_model
+        memory = replace(self._plan.memory, limit_bytes=pool.limit_bytes, follows_node=follows_node)
+        return EmbedderConfig(
+            name=name,
+            model=pool.model,
+            weights=str(pool.fingerprint),
+            keep_alive_s=self._plan.keep_alive_s,
+            threads=self._plan.threads,
+            memory=memory,
+            steward=self._steward,
+            prefault=self._plan.prefault,
+        )
 
-def _names(prefix: str, replicas: int) -> tuple[str, ...]:
-    return tuple(f"{prefix}-{number}" for number in range(replicas))
+
+def _load_beside_loaded(
+    further: Iterable[tuple[Pool, list[str]]], layout: Layout, made: dict[str, Any]
+) -> None:
+    """Load the model of those that take the place of one that has it loaded."""
+    calls: dict[str, Any] = {}
+    for pool, names in further:
+        going = [name for name in pool.embedders if name not in names_in(layout, pool)]
+        handles = {n: handle for n in going if (handle := find_actor(n)) is not None}
+        asked = {n: handle.status.remote() for n, handle in handles.items()}
+        if any(_is_loaded(status) for status in answers_within(asked, _SAY_S)):
+            calls |= {name: made[name].embed.remote(("warm",), "query") for name in names}
+    answers_within(calls, _LOAD_S)
 
 
-def _resized(pool: Pool, replicas: int) -> Pool:
-    prefix, _, _ = pool.embedders[0].rpartition("-")
-    return replace(pool, embedders=_names(prefix, replicas))
+def _is_loaded(status: ActorStatus) -> bool:
+    return status.detail["state"] == ModelState.READY.value
 
 
 def _refuse_where_no_node_has_room(config: EmbedderConfig) -> None:
@@ -249,10 +283,9 @@ def _refuse_where_no_node_has_room(config: EmbedderConfig) -> None:
         raise MemoryLimitExceeded(message, retry_after_s=10.0)
 
 
-def _other_files(model: str, found: Fingerprint, wanted: str) -> ModelMismatch:
+def _no_place(pool: Pool, layout: Layout) -> MemoryLimitExceeded:
     message = (
-        f"the collection's vectors were made by {wanted}, and the files of {model} are those of "
-        f"{found} now; put the old files back, index into a new collection with --model {model}, "
-        "or search with mode lexical"
+        f"no node has a place for a replica of {pool.model}, which may use "
+        f"{pool.limit_bytes >> 20} MiB: {' '.join(layout.notes)}"
     )
-    return ModelMismatch(message)
+    return MemoryLimitExceeded(message, retry_after_s=10.0)

@@ -8,10 +8,11 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import ray
+from ray._private.state import actors as ray_actors
 from ray._private.state import available_resources_per_node
 
 from actors.errors import GatewayUnavailable
@@ -25,8 +26,6 @@ _log = logging.getLogger("shoal.process")
 NAMESPACE = "shoal"
 STATUS = "status"
 """Concurrency group of `status` and `configuration`: they answer while the data path is busy."""
-SPREAD: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
-"""Option of actors that stand in for each other: a machine that fails takes few of them along."""
 _START_S = 60.0
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,6 +43,7 @@ class MemoryConfig:
         enforcement: "auto", or the one layer to use: "cgroup", "rlimit" or "watchdog".
         object_store_bytes: Ray's shared memory on the node, which is not the actor's.
         setting: What raises the limit, for messages.
+        follows_node: The limit was found out from the node: an actor that runs keeps its own.
     """
 
     limit_bytes: int
@@ -52,6 +52,7 @@ class MemoryConfig:
     enforcement: Enforcement
     object_store_bytes: int
     setting: str = "the limit"
+    follows_node: bool = field(default=False, compare=False)
 
 
 class Config(Protocol):
@@ -76,7 +77,7 @@ def find_or_make(kind: type, config: Config, **options: Any) -> Any:  # noqa: AN
     """
     handle = find_actor(config.name)
     if handle is not None:
-        if ray.get(handle.configuration.remote(), timeout=_START_S) == config:
+        if _is_same(ray.get(handle.configuration.remote(), timeout=_START_S), config):
             return handle
         _log.info("actor %s has another configuration and is replaced", config.name)
         end_actor(config.name)
@@ -86,6 +87,13 @@ def find_or_make(kind: type, config: Config, **options: Any) -> Any:  # noqa: AN
         if find_actor(config.name) is None:
             raise
     return find_or_make(kind, config, **options)  # another process made it meanwhile
+
+
+def _is_same(made: Any, wanted: Any) -> bool:  # noqa: ANN401 - any dataclass with a memory
+    if wanted.memory.follows_node:  # and so does another's: none is made anew over it
+        own = replace(wanted.memory, limit_bytes=made.memory.limit_bytes)
+        wanted = replace(wanted, memory=own)
+    return bool(made == wanted)
 
 
 def _make(kind: type, config: Config, options: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -124,15 +132,27 @@ def names_of_actors() -> list[str]:
     ]
 
 
+def nodes_of_actors() -> dict[str, str]:
+    """Return by name on which node each actor runs; "" of one that is being restarted."""
+    living = ray_actors(actor_state_name="ALIVE").values()
+    nodes = {actor["Name"]: actor["Address"]["NodeID"] for actor in living}
+    return {name: nodes.get(name, "") for name in names_of_actors()}
+
+
 def memory_free() -> int:
     """Return the bytes that the cluster's nodes together could still give to actors."""
     return int(ray.available_resources().get("memory", 0))
 
 
+def memory_free_by_node() -> dict[str, int]:
+    """Return the bytes that each node could still give to actors, by its id."""
+    free_by_node = available_resources_per_node().items()
+    return {node: int(free.get("memory", 0)) for node, free in free_by_node}
+
+
 def largest_memory_free() -> int:
     """Return the bytes that the best node of the cluster could still give to an actor."""
-    free_by_node = available_resources_per_node().values()
-    return int(max((free.get("memory", 0) for free in free_by_node), default=0))
+    return max(memory_free_by_node().values(), default=0)
 
 
 def find_actor(name: str) -> Any | None:  # noqa: ANN401
@@ -189,4 +209,5 @@ def status_of(
         kills=memory.kills,
         restarts=memory.starts - 1,
         detail=detail,
+        node=ray.get_runtime_context().get_node_id(),
     )

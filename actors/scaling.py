@@ -1,15 +1,14 @@
-"""Scaling: which actors a scale means, what it costs, and where it is remembered."""
+"""Scaling: what is asked for, what it costs, and where it is remembered."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from actors.errors import MemoryLimitExceeded, StorageError
-from actors.messages import Scale, Topology
+from actors.messages import Scale
 from actors.storage import Storage
 
 _log = logging.getLogger("shoal.scaling")
@@ -19,33 +18,9 @@ SCALES = "scale"
 _MIB = 1 << 20
 
 
-_HOST, _ROUTER = "host-", "router-"
-
-
-def host_names(scale: Scale) -> tuple[str, ...]:
-    """Return the actor names of the shard hosts."""
-    return tuple(f"{_HOST}{number}" for number in range(scale.hosts))
-
-
 def router_names(scale: Scale) -> tuple[str, ...]:
     """Return the actor names of the routers."""
-    return tuple(f"{_ROUTER}{number}" for number in range(scale.routers))
-
-
-def topology_of(scale: Scale) -> Topology:
-    """Return who serves searches."""
-    return Topology(host_names(scale), min(scale.replication, scale.hosts))
-
-
-def left_over(names: Iterable[str], scale: Scale) -> tuple[str, ...]:
-    """Return the names of hosts and routers that a scale does not have."""
-    kept = {*host_names(scale), *router_names(scale)}
-    return tuple(n for n in names if n.startswith((_HOST, _ROUTER)) and n not in kept)
-
-
-def largest_of(one: Scale, other: Scale) -> Scale:
-    """Return the scale that has the actors of both."""
-    return Scale(**{k: max(v, getattr(other, k)) for k, v in asdict(one).items()})
+    return tuple(f"router-{number}" for number in range(scale.routers))
 
 
 def changed(scale: Scale, **counts: int | None) -> Scale:

@@ -222,7 +222,7 @@ class Scatter:
         """Return those that serve a shard, best first, and those that do where all these died."""
         key = asked.shard.collection, asked.of
         if key not in self._places:
-            self._places[key] = placement(*key, self._topology.hosts)
+            self._places[key] = placement(*key, self._topology.hosts, self._topology.nodes)
         hosts = self._places[key][asked.shard.shard]
         number = self._topology.replication
         return self._peers.order(hosts[:number]), hosts[number:]

@@ -7,38 +7,33 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from actors.arrangement import Arrangement
 from actors.catalog import Catalog, Manifest
-from actors.errors import CorruptData, MemoryLimitExceeded, ShoalError
+from actors.errors import CorruptData, ShoalError
 from actors.fleet import Fleet, FleetPlan
 from actors.freshness import Freshness
 from actors.job_book import JobBook
+from actors.layout import EMBEDDER, HOST, Kind, Layout, Limits
 from actors.leadership import Leadership
+from actors.machines import Machines
 from actors.merger import Merger
-from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
+from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale, Topology
 from actors.model import ModelState
-from actors.pools import PoolPlan, Pools
+from actors.pool_plan import PoolPlan
+from actors.pools import Pools
 from actors.process import (
     MemoryConfig,
     answers_always,
     end_actor,
     guard_memory,
-    memory_free,
-    names_of_actors,
     status_of,
 )
 from actors.retention import Cleaner
 from actors.routing.warming import shards_by_host
-from actors.scaling import (
-    ScaleFile,
-    changed,
-    largest_of,
-    left_over,
-    refuse_beyond,
-    topology_of,
-)
+from actors.scaling import ScaleFile, changed
 from actors.storage import Storage
 from actors.visibility import RootWatch, living_nodes
 
@@ -46,14 +41,8 @@ _log = logging.getLogger("shoal.steward")
 
 _WARM_S = 5.0
 """A publication waits so long for hosts to open it; what takes longer is served as it opens."""
-_WARM_NEW_S = 15.0
-"""A host that is added opens all its shards before it is asked for any, within reason."""
 _WARM_WHOLE_S = 60.0
 """So long a batch job waits for hosts to open what it made: nothing is served by it yet."""
-_GRACE_S = 3.0
-"""Before what is taken out ends: gateways ask for the routers every second, and answers under way
-come within a fraction of that; what takes longer is asked again elsewhere."""
-_NOTHING = Scale(embedders=0, hosts=0, replication=0, routers=0)
 _LOOK_EVERY_S = 10.0
 _LOOKS_PER_CLEANING = 60
 
@@ -67,7 +56,7 @@ class StewardConfig:
         root: The storage root.
         pools: How replicas are made.
         fleet: How hosts and routers are made.
-        scale: How many of them there are, until another scale is asked for.
+        scale: How many of them there are to be, until another scale is asked for.
         scale_file: Where that is remembered, below the root.
         memory: What memory it may use.
     """
@@ -92,16 +81,19 @@ class Steward:
         self._cleaner = Cleaner(storage)
         self._kept = ScaleFile(storage, config.scale_file)
         self._fleet = Fleet(config.fleet, config.name)
-        self._scale = self._affordable(self._kept.wanted(config.scale))
-        self._scaling = threading.Lock()
-        self._warmed: dict[str, int] = {}
         self._jobs = JobBook(storage)
         self._freshness = Freshness()
         self._loading: dict[str, tuple[ActorStatus, float]] = {}
+        self._warmed: dict[str, int] = {}
         self._stop = threading.Event()
         self._has_taken_over = False
-        self._pools = Pools(config.pools, config.name, self._scale.embedders)
-        self._fleet.make(self._scale)
+        wanted = self._kept.wanted(config.scale)
+        machines = Machines(wanted, _limits(config), config.pools.gpus, config.name)
+        self._pools = Pools(config.pools, config.name, machines)
+        self._arrangement = Arrangement(
+            self._fleet, self._pools, machines, self._newest, self._forget_load, self._stop
+        )
+        self._arrangement.begin(config.scale)
         self._merger = Merger(config.root)
         self._leadership = Leadership(storage, config.scale_file)
         self._root_watch = RootWatch(config.root)
@@ -127,44 +119,45 @@ class Steward:
             MemoryLimitExceeded: There is no memory for that; nothing has changed.
             GatewayUnavailable: What is added does not start; nothing has changed.
         """
-        with self._scaling:
-            before = self._scale
-            wanted = changed(
+        return self._arrangement.scale(
+            lambda before: changed(
                 before, embedders=embedders, hosts=hosts, replication=replication, routers=routers
-            )
-            if wanted != before:
-                try:
-                    self._grow(largest_of(before, wanted), wanted)
-                    self._kept.keep(wanted, self._config.scale)
-                except ShoalError:
-                    self._settle(before)
-                    raise
-                self._scale = wanted
-                self._settle(wanted)
-            return wanted
+            ),
+            lambda asked: self._kept.keep(asked, self._config.scale),
+        )
 
     @answers_always
     def scaled(self) -> Scale:
         """Return how many actors of each kind there are to be."""
-        return self._scale
+        return self._arrangement.layout.scale
+
+    @answers_always
+    def topology(self) -> Topology:
+        """Return who serves searches."""
+        return self._arrangement.layout.topology
+
+    @answers_always
+    def layout(self) -> Layout:
+        """Return who is to run where, as the machines are now."""
+        return self._arrangement.proposed()
 
     @answers_always
     def router_started(self, name: str) -> None:
         """Tell a router who serves: one that Ray restarts knows what it was first made with."""
-        self._fleet.arrange_one(name, self._scale)
+        self._arrangement.arrange_one(name)
 
     def published(self) -> None:
         """Have hosts open the newest generations, routers serve them, and end what none uses."""
         newest = self._newest()
         fresh = [m for m in newest if self._warmed.get(m.collection) != m.generation]
-        self._fleet.warm(shards_by_host(fresh, topology_of(self._scale)), _WARM_S)
+        self._fleet.warm(shards_by_host(fresh, self.topology()), _WARM_S)
         self._warmed = {m.collection: m.generation for m in newest}
         self._fleet.refresh()
         self.retire()
 
     def warm(self, manifest: Manifest) -> None:
         """Have hosts open what is about to be published; what takes longer is opened when asked."""
-        shards = shards_by_host([manifest], topology_of(self._scale))
+        shards = shards_by_host([manifest], self.topology())
         self._fleet.warm(shards, _WARM_WHOLE_S)
 
     def open_newest(self, within_s: float) -> bool:
@@ -172,7 +165,7 @@ class Steward:
 
         What cannot be opened is left to who asks for it: a damaged collection keeps none waiting.
         """
-        shards = shards_by_host(self._newest(), topology_of(self._scale))
+        shards = shards_by_host(self._newest(), self.topology())
         return self._fleet.warm(shards, within_s)
 
     def pool(self, model: str, fingerprint: str = "") -> Pool:
@@ -225,7 +218,7 @@ class Steward:
             return []
         ended = self._pools.retire(needed)
         for name in (name for pool in ended for name in pool.embedders):
-            self._loading.pop(name, None)
+            self._forget_load(name)
         return ended
 
     @answers_always
@@ -288,41 +281,13 @@ class Steward:
                 found.append(self._catalog.find(name))
         return [manifest for manifest in found if manifest]
 
-    def _affordable(self, wanted: Scale) -> Scale:
-        """Return the scale, or that of the settings where a new cluster has no memory for it."""
-        if not left_over(names_of_actors(), _NOTHING):
-            try:
-                refuse_beyond(memory_free(), self._fleet.needs(wanted))
-            except MemoryLimitExceeded as error:
-                _log.warning("the scale is that of the settings: %s", error)
-                return self._config.scale
-        return wanted
-
-    def _grow(self, both: Scale, wanted: Scale) -> None:
-        """Make what is missing of `both`, and have opened what will be served of `wanted`."""
-        needs = [*self._fleet.needs(both), *self._pools.needs(both.embedders)]
-        refuse_beyond(memory_free(), needs)
-        self._fleet.grow(both)
-        self._pools.grow(both.embedders)
-        self._fleet.warm(shards_by_host(self._newest(), topology_of(wanted)), _WARM_NEW_S)
-
-    def _settle(self, scale: Scale) -> None:
-        """Have everybody ask what a scale has, and end the rest once nobody asks it any more."""
-        names = (*self._fleet.beyond(scale), *self._pools.shrink(scale.embedders))
-        self._fleet.arrange(scale)
-        if names:
-            self._stop.wait(_GRACE_S)
-            self._end(names)
-
-    def _end(self, names: Collection[str]) -> None:
-        self._fleet.forget(names)
-        for name in names:
-            self._loading.pop(name, None)
-            end_actor(name)
+    def _forget_load(self, name: str) -> None:
+        self._loading.pop(name, None)
 
     def _look_after_all(self) -> None:
         for look in itertools.count(1):
             self._tried(self._mend if self._has_taken_over else self._take_over)
+            self._tried(self._rebalance)
             self._tried(self._look_after_jobs)
             self._tried(lambda: self._root_watch.look(living_nodes()))
             self._tried(self.retire)
@@ -358,17 +323,25 @@ class Steward:
                 _log.warning("clean-up of %s: %s", collection, error)
 
     def _mend(self) -> None:
-        """Make again what Ray does not restart: an actor that failed while it started."""
-        with self._scaling:
-            there = set(names_of_actors())
-            self._fleet.mend(self._scale, there)
-            self._pools.mend(there)
+        self._arrangement.mend()
+
+    def _rebalance(self) -> None:
+        if self._has_taken_over:
+            self._arrangement.rebalance()
 
     def _take_over(self) -> None:
         """Find what a steward before this one made, and end what is beyond the scale."""
         self._warmed = {m.collection: m.generation for m in self._newest()}
-        there = names_of_actors()
-        with self._scaling:
-            self._end((*left_over(there, self._scale), *self._pools.take_over(there)))
-            self._fleet.arrange(self._scale)
+        self._arrangement.take_over()
         self._has_taken_over = True
+
+
+def _limits(config: StewardConfig) -> Limits:
+    fleet, pools = config.fleet, config.pools
+    follow: dict[Kind, bool] = {HOST: fleet.hosts_follow_node, EMBEDDER: pools.sized_by_model}
+    return Limits(
+        host=fleet.host_memory.limit_bytes,
+        embedder=pools.memory.limit_bytes,
+        control=fleet.router_memory.limit_bytes,
+        chosen=frozenset(kind for kind, follows in follow.items() if not follows),
+    )

@@ -29,7 +29,7 @@ from actors.embedder import Embedder, EmbedderConfig
 from actors.engines.registry import BUILTIN, describe
 from actors.fleet import FleetPlan
 from actors.messages import Scale
-from actors.pools import PoolPlan
+from actors.pool_plan import PoolPlan
 from actors.process import MemoryConfig, end_actor, find_or_make
 from actors.steward import Steward, StewardConfig
 from cluster.calls import Calls

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from actors.asking import first_answer
 from actors.errors import GatewayUnavailable, ReplicaLost, ShoalError
-from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
+from actors.layout import Layout
+from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale, Topology
 from actors.scaling import router_names
 from cluster import report
 from cluster.freshness import Behind
@@ -49,6 +50,7 @@ class Calls:
         self._steward: Any = None
         self._pools: tuple[Pool, ...] = ()
         self._scale: Scale
+        self._topology = Topology((), 0)
         self._routers = Routers((), random.Random())  # noqa: S311 - no secret
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -117,6 +119,17 @@ class Calls:
             await self.ask(STEWARD, lambda steward: steward.scale.remote(**wanted), _SCALE_S)
         )
         return self._scale
+
+    async def hosts(self) -> tuple[str, ...]:
+        """Return the actor names of the hosts, or of those that there were."""
+        told = self._told(lambda steward: steward.topology.remote(), STATUS_S, self._topology)
+        self._topology = await told
+        return self._topology.hosts
+
+    async def layout(self) -> Layout:
+        """Return who is to run where."""
+        layout: Layout = await self.ask(STEWARD, lambda steward: steward.layout.remote())
+        return layout
 
     def _take(self, scale: Scale) -> None:
         self._scale = scale

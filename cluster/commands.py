@@ -24,6 +24,7 @@ from cluster import (
     job_commands,
     model_commands,
     open_command,
+    plan_command,
     search_commands,
     watch_command,
 )
@@ -44,6 +45,7 @@ app.add_typer(collection_commands.app, name="collections")
 app.add_typer(connecting_commands.app, name="mcp")
 app.command()(job_commands.jobs)
 app.command("open")(open_command.open_page)
+app.command()(plan_command.plan)
 app.command()(watch_command.watch)
 app.command()(backup_commands.backup)
 app.command()(backup_commands.restore)
@@ -110,6 +112,9 @@ def scale(
     hosts: Annotated[Count, typer.Option(help="Shard hosts.")] = None,
     replication: Annotated[Count, typer.Option(help="Hosts that serve each shard.")] = None,
     routers: Annotated[Count, typer.Option(help="Routers.")] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="What is not given follows the cluster's machines.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Change how many actors there are while searches go on; without options, show it."""
@@ -117,7 +122,7 @@ def scale(
 
     with client(settings) as shoal:
         found = shoal.scale(
-            embedders=embedders, hosts=hosts, replication=replication, routers=routers
+            embedders=embedders, hosts=hosts, replication=replication, routers=routers, auto=auto
         )
     if as_json:
         print_json(found.model_dump())

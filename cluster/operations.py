@@ -36,6 +36,7 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.topology import Plan
 from cluster.upkeep_operations import UpkeepOperations
 
 _SEARCH_REPLY = TypeAdapter(SearchReply)
@@ -179,13 +180,23 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
         hosts: int | None = None,
         replication: int | None = None,
         routers: int | None = None,
+        auto: bool = False,
     ) -> Call[Scale]:
         """Have so many actors of each kind, while searches go on; return how many there are then.
 
-        None leaves a count as it is, so that a call without any tells what there is.
+        None leaves a count as it is, so that a call without any tells what there is. With `auto`,
+        counts that are None follow the machines of the cluster, but for replication.
         """
-        body = ScaleBody(embedders=embedders, hosts=hosts, replication=replication, routers=routers)
+        body = ScaleBody(
+            embedders=embedders, hosts=hosts, replication=replication, routers=routers, auto=auto
+        )
         return Call("POST", "/v1/scale", TypeAdapter(Scale), body)
+
+    @Operation
+    @staticmethod
+    def plan() -> Call[Plan]:
+        """Return which actors are to run on which machine, with what memory, and why."""
+        return Call("GET", "/v1/plan", TypeAdapter(Plan))
 
     @Operation
     @staticmethod

@@ -31,7 +31,7 @@ def show_actors(status: Status, out: Console) -> None:
     by_kind = {kind: [r for r in status.replicas if r.kind == kind] for kind in _TABLES}
     for kind, (title, columns) in _TABLES.items():
         if by_kind[kind]:
-            out.print(_table(title, columns, by_kind[kind]))
+            out.print(_table(title, (*columns, *_where(status)), by_kind[kind]))
         if kind == "Router":
             _show_stages(by_kind[kind], out)
 
@@ -109,6 +109,11 @@ def _show_stages(routers: Sequence[Replica], out: Console) -> None:
 
 def _of(key: str) -> Callable[[Replica], object]:
     return lambda r: r.detail.get(key, 0)
+
+
+def _where(status: Status) -> tuple[_Column, ...]:
+    """Return the column of nodes, where there are several."""
+    return (("node", lambda r: r.node[:8]),) if status.nodes > 1 else ()
 
 
 def _restarts(r: Replica) -> object:

@@ -360,10 +360,14 @@ class RollbackBody(Message):
 
 
 class Replica(Message):
-    """One actor of the cluster; memory is proportional set size, children included, in bytes."""
+    """One actor of the cluster; memory is proportional set size, children included, in bytes.
+
+    `node` is the id of the machine that it runs on.
+    """
 
     name: str
     kind: str = ""
+    node: str = ""
     pid: int = 0
     pss_bytes: int = 0
     peak_bytes: int = 0
@@ -441,12 +445,16 @@ class EmbedReply(Message):
 
 
 class ScaleBody(Message):
-    """How many actors of each kind there are to be; what is absent stays."""
+    """How many actors of each kind there are to be; what is absent stays.
+
+    With `auto`, what is absent but replication follows the machines of the cluster from now on.
+    """
 
     embedders: Count | None = None
     hosts: Count | None = None
     replication: Count | None = None
     routers: Count | None = None
+    auto: bool = False
 
 
 class Scale(Message):

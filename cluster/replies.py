@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from actors.layout import Layout, Node, Place
 from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
 from actors.messages import Chunk, Coverage, Hit, SearchAnswer
 from cluster.freshness import Behind
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
-from cluster.protocol import CollectionCoverage, SearchHit, SearchReply
+from cluster.protocol import CollectionCoverage, Scale, SearchHit, SearchReply
+from cluster.topology import Machine, Plan, PlannedActor
 
 
 def search_reply(answer: SearchAnswer, gateway_ms: float, behind: Behind) -> SearchReply:
@@ -20,6 +23,16 @@ def search_reply(answer: SearchAnswer, gateway_ms: float, behind: Behind) -> Sea
         collections=_covered(answer.collections, behind),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
         more=answer.more,
+    )
+
+
+def plan_of(layout: Layout) -> Plan:
+    """Return a layout as it travels."""
+    return Plan(
+        nodes=tuple(map(_machine, layout.nodes)),
+        actors=tuple(map(_planned, layout.places)),
+        scale=Scale(**asdict(layout.scale)),
+        notes=layout.notes,
     )
 
 
@@ -96,3 +109,30 @@ def _place(found: Chunk | Definition) -> dict[str, Any]:
 
 def _id(chunk_id: int) -> str:
     return f"{chunk_id:016x}"
+
+
+def _machine(node: Node) -> Machine:
+    return Machine(
+        id=node.id,
+        address=node.address,
+        is_head=node.is_head,
+        cpus=node.cpus,
+        gpus=node.gpus,
+        total_bytes=node.total,
+        room_bytes=node.room,
+        object_store_bytes=node.object_store,
+        labels=dict(node.labels),
+    )
+
+
+def _planned(place: Place) -> PlannedActor:
+    return PlannedActor(
+        name=place.name,
+        kind=place.kind,
+        node=place.node,
+        now=place.now,
+        limit_bytes=place.limit_bytes,
+        gpus=place.gpus,
+        model=place.model,
+        reason=place.reason,
+    )

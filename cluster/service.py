@@ -19,10 +19,10 @@ from actors.engines.registry import describe
 from actors.engines.spec import parse
 from actors.errors import GatewayUnavailable
 from actors.index.fusion import Mode
-from actors.messages import Embeddings, Filter, Histogram, SearchRequest
+from actors.messages import AUTO, Embeddings, Filter, Histogram, SearchRequest
 from actors.origin import current
 from actors.routing.admission import Admission
-from actors.scaling import host_names, router_names
+from actors.scaling import router_names
 from actors.storage import Storage
 from cluster import report
 from cluster.calls import Calls
@@ -51,12 +51,13 @@ from cluster.protocol import (
     WatchBody,
 )
 from cluster.reaching import remove_left_over
-from cluster.replies import search_reply
+from cluster.replies import plan_of, search_reply
 from cluster.roots import Roots
 from cluster.searches import Searches
 from cluster.session import STEWARD, attach, detach, plan_memory
 from cluster.settings import Settings
 from cluster.slow import noted
+from cluster.topology import Plan
 from cluster.upkeep_protocol import Diagnosis
 from cluster.upload import packed, unpacked
 
@@ -65,6 +66,7 @@ _log = logging.getLogger("shoal.service")
 _LOOK_EVERY_S = 10.0
 _JOBS_SHOWN = 20
 """In the status of the cluster; `jobs` returns all."""
+_BY_NODE = "What actors may hold follows from the node that each runs on: `shoal plan` shows it."
 
 
 class Service:
@@ -250,8 +252,14 @@ class Service:
 
     async def scale(self, body: ScaleBody) -> Scale:
         """Change how many actors of each kind there are; see `ShoalClient.scale`."""
-        wanted = body.model_dump(exclude_none=True)
+        wanted = body.model_dump(exclude_none=True, exclude={"auto"})
+        if body.auto:
+            wanted = {"embedders": AUTO, "hosts": AUTO, "routers": AUTO, **wanted}
         return _scale(await (self._calls.scale(wanted) if wanted else self._calls.scaled()))
+
+    async def plan(self) -> Plan:
+        """Return who is to run where, and why; see `ShoalClient.plan`."""
+        return plan_of(await self._calls.layout())
 
     async def delete(self, collection: str) -> None:
         """Delete a collection."""
@@ -282,9 +290,11 @@ class Service:
 
     async def status(self) -> Status:
         """Return how the cluster is; an actor that does not answer is named, not waited for."""
-        scale, pools = await asyncio.gather(self._calls.scaled(), self._calls.pools())
+        scale, hosts, pools = await asyncio.gather(
+            self._calls.scaled(), self._calls.hosts(), self._calls.pools()
+        )
         embedders = [name for pool in pools for name in pool.embedders]
-        named = (STEWARD, *router_names(scale), *host_names(scale), *embedders)
+        named = (STEWARD, *router_names(scale), *hosts, *embedders)
         replicas, nodes, collections, jobs, memory = await asyncio.gather(
             self._calls.replicas(named),
             report.nodes(),
@@ -303,7 +313,7 @@ class Service:
             uptime_s=time.monotonic() - self._started,
             idle_s=self.idle_s,
             nodes=nodes,
-            memory_plan=self._memory_plan,
+            memory_plan=self._memory_plan if nodes <= 1 else _BY_NODE,
             logs=str(Rooms(self.settings).folder),
             scale=_scale(scale),
             replicas=replicas,

@@ -20,8 +20,9 @@ import ray
 from actors.errors import GatewayUnavailable
 from actors.fleet import FleetPlan
 from actors.memory import Budgets, node_memory, plan_budgets
-from actors.messages import Scale
-from actors.pools import PoolPlan
+from actors.messages import AUTO, Scale
+from actors.placement import on_one_machine
+from actors.pool_plan import PoolPlan
 from actors.process import NAMESPACE, MemoryConfig, find_actor, find_or_make
 from actors.scaling import SCALES
 from actors.steward import Steward, StewardConfig
@@ -113,11 +114,12 @@ def plan_memory(settings: Settings) -> Budgets:
         for kind in ("embedder", "host", "control")
         if (size := getattr(settings, f"{kind}_memory")) is not None
     }
+    scale = on_one_machine(_scale(settings))
     return plan_budgets(
         node_memory(),
-        hosts=settings.hosts,
-        embedders=settings.embedders,
-        routers=settings.routers,
+        hosts=scale.hosts,
+        embedders=scale.embedders,
+        routers=scale.routers,
         chosen=chosen,
     )
 
@@ -125,8 +127,9 @@ def plan_memory(settings: Settings) -> Budgets:
 def steward_config(settings: Settings, budgets: Budgets) -> StewardConfig:
     """Return which actors there should be, and what memory each may use.
 
-    Memory is divided by the counts in the settings: a scale that is asked for later makes or ends
-    actors, and none is made anew for it.
+    Memory of a single machine is divided by the counts in the settings: a scale that is asked for
+    later makes or ends actors, and none is made anew for it. In a cluster the steward finds out
+    from the nodes what is not set.
     """
     root = settings.root_uri
 
@@ -144,12 +147,14 @@ def steward_config(settings: Settings, budgets: Budgets) -> StewardConfig:
     pools = PoolPlan(
         default_model=settings.model,
         keep_alive_s=settings.keep_alive_s,
-        threads=settings.threads or max(1, cores // settings.embedders),
+        threads=settings.threads or max(1, cores // (settings.embedders or 1)),
         memory=memory("embedder"),
         sized_by_model=settings.embedder_memory is None,
         prefault=settings.prefault,
+        gpus=settings.embedder_gpus,
     )
-    fleet = FleetPlan(root, memory("host"), memory("control"))
+    follows = settings.host_memory is None
+    fleet = FleetPlan(root, memory("host"), memory("control"), hosts_follow_node=follows)
     return StewardConfig(
         STEWARD, root, pools, fleet, _scale(settings), _scale_file(settings), memory("control")
     )
@@ -157,10 +162,10 @@ def steward_config(settings: Settings, budgets: Budgets) -> StewardConfig:
 
 def _scale(settings: Settings) -> Scale:
     return Scale(
-        embedders=settings.embedders,
-        hosts=settings.hosts,
+        embedders=settings.embedders or AUTO,
+        hosts=settings.hosts or AUTO,
         replication=settings.replication,
-        routers=settings.routers,
+        routers=settings.routers or AUTO,
     )
 
 

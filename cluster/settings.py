@@ -82,18 +82,41 @@ class Settings(BaseSettings):
         description="Shards of a new collection; more pay from some 200,000 chunks on",
     )
     hosts: int = Field(
-        2, ge=1, le=256, description="Shard hosts; two keep both cores of a laptop busy"
+        0,
+        ge=0,
+        le=256,
+        description="Shard hosts; 0 is two on a single machine, which keep both cores of a laptop "
+        "busy, and in a cluster one on each worker or for each 8 of its CPUs",
     )
     replication: int = Field(
         2,
         ge=1,
         le=256,
-        description="Hosts that serve each shard, at most all; with two, one may die or be slow",
+        description="Hosts that serve each shard, at most all, on nodes of their own where there "
+        "are so many; with two, one may die or be slow",
     )
     routers: int = Field(
-        1, ge=1, le=256, description="Routers; one takes more than two cores of hosts can answer"
+        0,
+        ge=0,
+        le=256,
+        description="Routers; one takes more than two cores of hosts can answer. 0 is one on a "
+        "single machine, and in a cluster one for each four hosts, at least two",
     )
-    embedders: int = Field(1, ge=1, le=256, description="Replicas of each model in use")
+    embedders: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Replicas of each model in use; 0 is one on a single machine, and in a cluster "
+        "one on each worker, or for each GPU",
+    )
+    embedder_gpus: float | None = Field(
+        None,
+        ge=0,
+        le=16,
+        description="GPUs of a replica whose engine can use them (vllm); by default one in a "
+        "cluster where a node has any. Set, replicas wait for a node with so many, which an "
+        "autoscaler starts",
+    )
     threads: int = Field(
         0, ge=0, le=256, description="Computations at once in a replica; 0 shares the cores"
     )

@@ -36,6 +36,7 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.topology import Plan
 from mcp_adapter.door import caller_of, waited_s
 from mcp_adapter.leaving import while_connected, while_it_comes
 from mcp_adapter.lines import lines
@@ -251,6 +252,12 @@ async def status(service: ReadyService) -> Status:
 async def scale(body: ScaleBody, service: ReadyService) -> Scale:
     """Change how many actors of each kind there are; what is absent stays."""
     return await service.scale(body)
+
+
+@operations.get("/plan")
+async def plan(service: ReadyService) -> Plan:
+    """Return which actors are to run on which machine, with what memory, and why."""
+    return await service.plan()
 
 
 @operations.post("/shutdown")

@@ -13,13 +13,15 @@ _RESERVED_SHARE = 4
 _RESERVED_LEAST = 1024 * MIB
 _CONTROL = 512 * MIB
 """A router holds the term tables of what it searches, mapped; a steward next to nothing."""
-_FLOOR = 256 * MIB
+FLOOR = 256 * MIB
 """An idle worker holds about 100 MiB."""
 _BASELINE = 192 * MIB
 """A worker with NumPy, tokenizers and an engine's library imported, before any weights."""
 _NEED = 2
 """Times the model's footprint: weights are copied while they load, and batches need room."""
-_REPLICA_LEAST = 512 * MIB
+REPLICA_LEAST = 512 * MIB
+_STORE = 256 * MIB
+"""Of Ray's shared memory: so much of it is in what is kept back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def plan_budgets(
     """
     for kind, limit in chosen.items():
         _check_chosen(kind, limit, node)
-    reserved = max(node.total // _RESERVED_SHARE, _RESERVED_LEAST)
+    reserved = _reserved(node.total)
     control = chosen.get("control", _CONTROL)
     of_control = (routers + 1) * control
     spare = node.total - reserved - of_control
@@ -89,15 +91,29 @@ def plan_budgets(
     if needed > node.total:
         explanation += (
             f" Together that is {_mib(needed - node.total)} more than there is: limits were chosen "
-            f"or are the least ({_mib(_FLOOR)}) that an actor can work with; take fewer actors."
+            f"or are the least ({_mib(FLOOR)}) that an actor can work with; take fewer actors."
         )
     actors = max(needed, node.total) - reserved
     return Budgets(limits["embedder"], limits["host"], control, actors, explanation)
 
 
+def room_for_actors(total: int, object_store: int) -> int:
+    """Return what actors may hold together on a node of a cluster, in bytes.
+
+    Args:
+        total: The node's memory, or the limit of its container.
+        object_store: Ray's shared memory on it, which fills up with what jobs pass on.
+    """
+    return max(total - _reserved(total) - max(object_store - _STORE, 0), 0)
+
+
 def limit_for(footprint_bytes: int, most: int) -> int:
     """Return one replica's limit in bytes: what its model needs, not the node's whole share."""
-    return min(most, max(_REPLICA_LEAST, _BASELINE + _NEED * footprint_bytes))
+    return min(most, max(REPLICA_LEAST, _BASELINE + _NEED * footprint_bytes))
+
+
+def _reserved(total: int) -> int:
+    return max(total // _RESERVED_SHARE, _RESERVED_LEAST)
 
 
 def _share(kind: str, numbers: Mapping[str, int], spare: int, chosen: Mapping[str, int]) -> int:
@@ -105,7 +121,7 @@ def _share(kind: str, numbers: Mapping[str, int], spare: int, chosen: Mapping[st
         return chosen[kind]
     taken = sum(chosen[other] * number for other, number in numbers.items() if other in chosen)
     left = min(spare - taken, spare // 2)
-    return max(_FLOOR, left // numbers[kind])
+    return max(FLOOR, left // numbers[kind])
 
 
 def _check_chosen(kind: str, limit: int, node: NodeMemory) -> None:

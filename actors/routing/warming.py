@@ -16,7 +16,8 @@ def shards_by_host(
     """Return for each host the shards that it will be asked for first."""
     served: defaultdict[str, list[ShardRef]] = defaultdict(list)
     for manifest in manifests:
-        places = placement(manifest.collection, len(manifest.shards), topology.hosts)
+        shards = len(manifest.shards)
+        places = placement(manifest.collection, shards, topology.hosts, topology.nodes)
         for number, hosts in enumerate(places):
             for host in hosts[: topology.replication]:
                 served[host].append(manifest.shard(number))

@@ -11,6 +11,8 @@ GIB = 1 << 30
 
 SCRIPT = """
 import os
+from dataclasses import replace
+
 import ray
 from actors.embedder import Embedder, EmbedderConfig
 from actors.engines.registry import describe
@@ -33,13 +35,18 @@ assert ray.get(first.status.remote()).detail["state"] == "unloaded"
 other = find_or_make(Embedder, config_of(5))
 assert ray.get(other.status.remote()).pid != pid
 assert ray.get(other.configuration.remote()).keep_alive_s == 5
+pid = ray.get(other.status.remote()).pid
+smaller = replace(config_of(5).memory, limit_bytes=300 << 20, follows_node=True)
+kept = find_or_make(Embedder, replace(config_of(5), memory=smaller))
+assert ray.get(kept.status.remote()).pid == pid
+assert ray.get(kept.configuration.remote()).memory.limit_bytes == 400 << 20
 assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 256)
 assert ray.get(other.status.remote()).detail["state"] == "ready"
 print("as it should be")
 """
 
 
-def test_an_actor_is_found_by_name_only_if_it_was_made_the_same_way():
+def test_an_actor_is_found_by_name_only_if_it_was_made_the_same_way_but_for_a_limit_of_its_node():
     done = subprocess.run(
         [sys.executable, "-P", "-W", "ignore", "-c", SCRIPT],
         capture_output=True,

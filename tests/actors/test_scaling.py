@@ -5,10 +5,12 @@ import pytest
 from actors.catalog import Catalog
 from actors.engines.base import Fingerprint
 from actors.errors import MemoryLimitExceeded
+from actors.layout import Demand, Limits, Node
 from actors.messages import Scale, Topology
+from actors.placement import lay_out
 from actors.routing.place import placement
 from actors.routing.warming import shards_by_host
-from actors.scaling import Need, ScaleFile, changed, left_over, refuse_beyond, topology_of
+from actors.scaling import Need, ScaleFile, changed, refuse_beyond
 from actors.storage import Storage
 
 CONFIGURED = Scale(embedders=1, hosts=2, replication=2, routers=1)
@@ -20,9 +22,15 @@ def storage(tmp_path):
     return Storage(str(tmp_path))
 
 
+def layout_of(scale):
+    machine = Node("here", "127.0.0.1", True, 2, 8192 * MIB, 8192 * MIB, 256 * MIB)
+    return lay_out([machine], Demand(scale, Limits(MIB, MIB, MIB)), {})
+
+
 def test_a_shard_has_no_more_hosts_than_there_are():
-    assert topology_of(Scale(1, 3, 2, 1)) == Topology(("host-0", "host-1", "host-2"), 2)
-    assert topology_of(Scale(1, 1, 2, 1)) == Topology(("host-0",), 1)
+    hosts = ("host-0", "host-1", "host-2")
+    assert layout_of(Scale(1, 3, 2, 1)).topology == Topology(hosts, 2)
+    assert layout_of(Scale(1, 1, 2, 1)).topology == Topology(("host-0",), 1)
 
 
 def test_a_count_that_is_not_given_stays():
@@ -32,7 +40,7 @@ def test_a_count_that_is_not_given_stays():
 
 def test_only_hosts_and_routers_beyond_the_scale_are_left_over():
     names = ["steward", "router-0", "router-1", "host-1", "host-10", "embedder-1f-9", "other"]
-    assert left_over(names, CONFIGURED) == ("router-1", "host-10")
+    assert layout_of(CONFIGURED).left_over(names) == ("router-1", "host-10")
 
 
 def test_what_does_not_fit_is_refused_with_the_figures_and_the_way_out():

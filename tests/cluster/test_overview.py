@@ -123,3 +123,12 @@ def test_embedders_tell_how_far_a_load_is(status):
 
 def test_the_heading_says_where_the_logs_are(status):
     assert "logs /tmp/shoal-1/x/gateway.log" in heading(status)
+
+
+def test_where_an_actor_runs_is_told_where_there_are_several_machines(status):
+    there = HOST.model_copy(update={"node": "0123456789abcdef"})
+    one = status.model_copy(update={"replicas": (there,)})
+    assert "node" not in cells(shown(one), "hosts")[0]
+    heading, row = cells(shown(one.model_copy(update={"nodes": 2})), "hosts")
+    assert heading.split()[-1] == "node"
+    assert row[-1] == "01234567"

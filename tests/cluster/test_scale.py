@@ -166,6 +166,18 @@ def test_the_command_line_tells_and_changes_the_scale(shoal):
     assert (done.returncode, done.stdout) == (0, line)
     assert line in run_shoal("status", *root).stdout
     assert run_shoal("scale", "--routers", "0", *root).returncode == 2
+    followed = json.loads(run_shoal("scale", "--auto", "--json", *root).stdout)
+    assert followed == {**START.model_dump(), "replication": 1}
+
+
+def test_the_plan_of_a_single_machine_has_every_actor_where_it_runs(shoal):
+    plan = shoal.plan()
+    (machine,) = plan.nodes
+    assert machine.total_bytes == node_memory().total
+    assert {actor.name for actor in plan.actors} == actors(shoal).keys() - {"steward"}
+    assert {(actor.node, actor.now) for actor in plan.actors} == {(machine.id, machine.id)}
+    limits = {r.name: r.limit_bytes for r in shoal.status().replicas}
+    assert all(actor.limit_bytes == limits[actor.name] for actor in plan.actors)
 
 
 def test_a_generation_is_open_on_its_hosts_before_anybody_searches_it(shoal, tmp_path):

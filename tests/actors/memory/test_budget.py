@@ -3,7 +3,13 @@
 import pytest
 
 from actors.errors import InvalidRequest
-from actors.memory import NodeMemory, limit_for, node_memory, plan_budgets
+from actors.memory import (
+    NodeMemory,
+    limit_for,
+    node_memory,
+    plan_budgets,
+    room_for_actors,
+)
 from actors.memory.watchdog.cgroup import Group, own_group
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -46,6 +52,20 @@ def test_the_explanation_has_the_figures_and_says_when_it_does_not_fit():
 def test_a_limit_above_what_the_node_has_is_refused(kind):
     with pytest.raises(InvalidRequest, match=f"SHOAL_{kind.upper()}_MEMORY is 3072 MiB.* 2048 MiB"):
         plan_budgets(node(2 * GIB), hosts=1, embedders=1, routers=1, chosen={kind: 3 * GIB})
+
+
+@pytest.mark.parametrize(
+    ("total", "object_store", "room"),
+    [
+        (16 * GIB, 256 * MIB, 12 * GIB),
+        (16 * GIB, 80 * MIB, 12 * GIB),
+        (16 * GIB, 4 * GIB, 8 * GIB + 256 * MIB),
+        (2 * GIB, 256 * MIB, GIB),
+        (GIB // 2, GIB, 0),
+    ],
+)
+def test_on_a_node_of_a_cluster_rays_shared_memory_is_kept_back_too(total, object_store, room):
+    assert room_for_actors(total, object_store) == room
 
 
 @pytest.mark.parametrize(
