@@ -19,7 +19,7 @@ from actors.fleet import FleetPlan
 from actors.memory import Budgets, node_memory, plan_budgets
 from actors.messages import Scale
 from actors.pools import PoolPlan
-from actors.process import NAMESPACE, MemoryConfig, find_or_make
+from actors.process import NAMESPACE, MemoryConfig, find_actor, find_or_make
 from actors.scaling import SCALES
 from actors.steward import Steward, StewardConfig
 from actors.visibility import living_nodes, refuse_blind_nodes
@@ -33,6 +33,8 @@ _CALLS_AT_ONCE = 4
 """Of the steward's: pools are found and publications announced while it scales."""
 _READY_S = 120.0
 _HEAD_S = 3.0
+_JOINED_S = 300.0
+"""For the nodes of a new cluster to install what they need, and to join."""
 _PAUSE_S = 0.2
 _IDLE_MS = 10_000
 """How long Ray keeps a process that has nothing to do. A stage of a job waits seconds for the next
@@ -53,6 +55,7 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
     """
     on_phase("starting Ray")
     _init(settings, budgets)
+    wait_for_nodes(settings.nodes, on_phase)
     refuse_blind_nodes(settings.root_uri, living_nodes())
     on_phase("starting actors")
     config = steward_config(settings, budgets)
@@ -65,6 +68,22 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
 def detach() -> None:
     """Leave the cluster; one that was started here ends, with everything in it."""
     ray.shutdown()
+
+
+def wait_for_nodes(wanted: int, on_phase: Callable[[str], None]) -> None:
+    """Wait until so many nodes have joined a new cluster: actors stay where they start.
+
+    Where actors are there already, or a node does not come, the others serve.
+    """
+    if find_actor(STEWARD) is not None:
+        return
+    give_up = time.monotonic() + _JOINED_S
+    while (joined := len(living_nodes())) < wanted:
+        on_phase(f"waiting for nodes: {joined} of {wanted} have joined")
+        if time.monotonic() > give_up:
+            _log.warning("only %d of %d nodes have joined; they serve alone", joined, wanted)
+            return
+        time.sleep(_PAUSE_S)
 
 
 def _refuse_another_root(config: StewardConfig) -> None:
