@@ -12,7 +12,6 @@ set -euo pipefail
 
 bundle=$(cd "$(dirname "$0")" && pwd)
 home=$(dirname "$bundle")
-gcs_port=6379
 gateway_port=8750
 # A machine that does not answer for 3 s is lost, and what ran there starts elsewhere; a process
 # that has nothing to do is kept for 10 s, for the next block of a batch job.
@@ -138,10 +137,11 @@ serve() {
 # Run the gateway for as long as the head's Ray answers, again where it ends before.
 keep() {
     local gateway='' missed
+    head=$(cat /tmp/ray/ray_current_cluster) # where Ray says that the one that was just started is
     trap '[ -z "$gateway" ] || kill "$gateway" 2>/dev/null; wait; exit 0' TERM
     ray_environment
     export SHOAL_TOKEN=$(cat "$home/secrets/gateway_token") SHOAL_IDLE_SHUTDOWN_S=0
-    export SHOAL_RAY_ADDRESS=127.0.0.1:$gcs_port
+    export SHOAL_RAY_ADDRESS=$head
     while ray_answers; do
         shoal serve --host 0.0.0.0 --port $gateway_port &
         gateway=$! missed=0
@@ -156,7 +156,7 @@ keep() {
 }
 
 ray_answers() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$gcs_port") 2>/dev/null
+    (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null
 }
 
 # Print the process that keeps the gateway running; false where there is none.

@@ -1,4 +1,4 @@
-"""Two machines, and who runs `ray up` for them; skipped, with the reason, where none can be made."""
+"""Two machines, and who runs `ray up` for them; skipped, with the reason, where they cannot be."""
 
 import shutil
 import tempfile

@@ -14,6 +14,8 @@ from machines import key
 REPOSITORY = Path(__file__).resolve().parents[2]
 VENV = Path(sys.prefix)
 SECTION = "### On several machines"
+UP = "ray up -y --no-config-cache cluster/local.yaml"
+DOWN = "ray down -y cluster/local.yaml"
 GATEWAY = "http://10.87.43.11:8750"
 
 

@@ -1,7 +1,7 @@
 """README's section on several machines, as a person would type it, and `ray up` after a change."""
 
 import pytest
-from launcher import GATEWAY, section
+from launcher import DOWN, GATEWAY, UP, section
 from waiting import until
 
 from actors.errors import Unauthorized
@@ -10,8 +10,6 @@ from cluster.client import ShoalClient
 pytestmark = pytest.mark.timeout(1500)
 GONE_S = 90
 """A machine without its head waits for it for 20 s before it ends."""
-UP = "ray up -y --no-config-cache cluster/local.yaml"
-DOWN = "ray down -y cluster/local.yaml"
 
 
 def client(launcher):
