@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +12,7 @@ import pytest
 import ray.autoscaler
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from shared_files import shared_file
 
 from cluster.settings import Settings
 
@@ -43,6 +45,17 @@ def test_ray_takes_the_file(name):
     prepared = prepare_config(loaded(name))
     validate_config(prepared)
     assert prepared["head_node_type"] in prepared["available_node_types"]
+
+
+def test_so_does_a_validator_that_is_not_ours():
+    validator = shared_file("tools/validate_cluster_yaml.py")
+    done = subprocess.run(
+        [sys.executable, validator, *(CLUSTER / name for name in FILES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("ok ")) == (0, len(FILES)), done.stdout
 
 
 @pytest.mark.parametrize("name", FILES)
