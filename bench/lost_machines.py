@@ -27,7 +27,7 @@ from machines import OUTSIDE, Machine, Machines, why_not
 from actors.errors import ShoalError
 from cluster.client import ShoalClient
 
-_CUT_S = 15.0
+_HEALED_S = 15.0
 _HEAD_AWAY_S = 15.0
 _WRITING_S = 6.0
 _REDIS = f"{OUTSIDE}:6399"
@@ -99,11 +99,11 @@ def _lose(
 
 
 def lose_worker(cluster: Cluster) -> dict[str, Any]:
-    """Cut a worker's power; it boots again once the others serve all."""
+    """Cut a worker's power; it boots again once the others serve all, and Ray brings it in."""
 
     def boot() -> None:
         cluster.worker.switch_on()
-        _bring_back(cluster)
+        cluster.wait_for(2)
 
     return _lose(cluster, cluster.worker.cut_power, boot)
 
@@ -113,15 +113,10 @@ def cut_cable(cluster: Cluster) -> dict[str, Any]:
 
     def heal() -> None:
         cluster.worker.plug_in()
-        time.sleep(_CUT_S)
-        _bring_back(cluster)
+        time.sleep(_HEALED_S)
+        cluster.wait_for(2)
 
     return _lose(cluster, cluster.worker.unplug, heal)
-
-
-def _bring_back(cluster: Cluster) -> None:
-    cluster.worker.run(f"{_NODE} restart")
-    cluster.wait_for(2)
 
 
 def lose_head(cluster: Cluster) -> dict[str, Any]:

@@ -67,12 +67,13 @@ END
 ray_environment() {
     [ -f "$home/login.sh" ] || fail "nothing is installed on $(hostname): run node.sh install first"
     . "$home/login.sh"
-    unset SHOAL_URL SHOAL_TOKEN RAY_API_SERVER_ADDRESS
+    redis=${RAY_REDIS_ADDRESS:-} # for the head's control plane alone
+    unset SHOAL_URL SHOAL_TOKEN RAY_API_SERVER_ADDRESS RAY_REDIS_ADDRESS
     export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 OMP_NUM_THREADS=1
     export SHOAL_ACTOR_LOGS=$home/logs
     # Without Redis, a head that is away takes the cluster along: its machines stop to wait for it.
-    export RAY_gcs_rpc_server_reconnect_timeout_s=${RAY_REDIS_ADDRESS:+120}
-    : "${RAY_gcs_rpc_server_reconnect_timeout_s:=20}"
+    export RAY_gcs_rpc_server_reconnect_timeout_s=20
+    [ -z "$redis" ] || RAY_gcs_rpc_server_reconnect_timeout_s=120
     ulimit -n 65535 2>/dev/null || true # Ray asks for as many; it works with less
 }
 
@@ -96,18 +97,18 @@ run_ray() {
 
 # The head's state in Redis is this run's alone: a `ray up` must not find the actors of old code.
 begin_state() {
-    [ -n "${RAY_REDIS_ADDRESS:-}" ] || return 0
+    [ -n "$redis" ] || return 0
     if [ ! -f "$home/goes_on" ] || [ ! -f "$home/state" ]; then
         forget_state
         date +%s%N >"$home/state"
     fi
     rm -f "$home/goes_on"
-    export RAY_external_storage_namespace=shoal-$(cat "$home/state")
+    export RAY_REDIS_ADDRESS=$redis RAY_external_storage_namespace=shoal-$(cat "$home/state")
 }
 
 forget_state() {
     [ -f "$home/state" ] || return 0
-    python - "$RAY_REDIS_ADDRESS" "shoal-$(cat "$home/state")" "$home/secrets/redis_password" <<'END' || true
+    python - "$redis" "shoal-$(cat "$home/state")" "$home/secrets/redis_password" <<'END' || true
 import pathlib, sys
 from ray._private.gcs_utils import cleanup_redis_storage
 address, namespace, file = sys.argv[1:]
