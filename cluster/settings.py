@@ -174,6 +174,9 @@ class Settings(BaseSettings):
         False, description="Offer the MCP tools under the names of embed-search too"
     )
     ray_address: str = Field("", description="Ray cluster to attach to; empty starts one here")
+    nodes: int = Field(
+        1, ge=1, description="Nodes that a new cluster waits for, up to 5 minutes, before it serves"
+    )
     object_store_bytes: int = Field(
         256 << 20, ge=80 << 20, description="Ray's shared memory on this machine"
     )
