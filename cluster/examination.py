@@ -57,8 +57,9 @@ def _of_gateway(settings: Settings) -> Iterator[Check]:
     running = Rooms(settings).read()
     if running and running.pid == os.getpid():
         yield of_listening(running.endpoint, settings, _GATEWAY)
-    yield of_ray(is_token_auth_enabled(), _GATEWAY)
-    if settings.ray_address:  # else it is in the environment alone
+    has_tokens = is_token_auth_enabled()
+    yield of_ray(has_tokens, _GATEWAY)
+    if has_tokens and settings.ray_address:  # of a Ray of our own it is in no file
         yield from of_ray_token(_GATEWAY)
 
 
