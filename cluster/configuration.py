@@ -11,9 +11,7 @@ All three are read by one schema, `cluster/settings.py`, and know the same names
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +56,8 @@ def read_file(known: Iterable[str]) -> dict[str, Any]:
     path = config_file()
     if path is None:
         return {}
+    import tomllib  # noqa: PLC0415 - 8 ms, and most have no file
+
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -100,8 +100,8 @@ def parse_flag(given: str, known: Iterable[str], secret: Iterable[str]) -> tuple
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """Say that there is no such setting, and which one may have been meant."""
-    near = get_close_matches(name, tuple(known), n=1)
-    meant = f"did you mean {near[0]!r}?" if near else "`shoal config` lists those that there are"
+    near = _nearest(name, tuple(known), likeness=0.6)
+    meant = f"did you mean {near!r}?" if near else "`shoal config` lists those that there are"
     return f"{name!r} is not a setting; {meant}"
 
 
@@ -112,8 +112,15 @@ def misspelt(environment: Mapping[str, str], known: Iterable[str]) -> dict[str, 
     """
     names = [f"{PREFIX}{name.upper()}" for name in known]
     strange = (v for v in environment if v.startswith(PREFIX) and v not in names)
-    near = {variable: get_close_matches(variable, names, n=1, cutoff=0.85) for variable in strange}
-    return {variable: found[0] for variable, found in near.items() if found}
+    near = {variable: _nearest(variable, names, likeness=0.85) for variable in strange}
+    return {variable: found for variable, found in near.items() if found}
+
+
+def _nearest(name: str, known: Sequence[str], likeness: float) -> str:
+    """Return the name that is most like another, from a likeness of 0 to 1 on, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - 14 ms, and mostly nothing is misspelt
+
+    return next(iter(get_close_matches(name, known, n=1, cutoff=likeness)), "")
 
 
 def _with_the_right_root(path: Path, found: dict[str, Any]) -> dict[str, Any]:
