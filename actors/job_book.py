@@ -4,12 +4,14 @@
 
 Whoever runs a job reports it every few seconds. One that nobody reports any more has lost its
 runner: it is interrupted, and goes on if it is heard of again. What is done, failed or cancelled
-stays so.
+stays so. Of what another cluster on this root runs, its records tell, and a cancellation is read
+there by whoever runs it.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -33,6 +35,9 @@ SILENT_S = 60.0
 _NEW_STEWARD_S = 15.0
 """Time for those who run jobs to report to a steward that has just started."""
 _KEEP_EVERY_S = 5.0
+_ELSEWHERE_S = 2 * _KEEP_EVERY_S
+"""A running job that was not reported for so long may be another cluster's."""
+_ID = re.compile(r"[0-9A-Za-z]+")
 _READERS = 16
 """Files read side by side: an object store takes some 30 ms for each."""
 _RECORD = TypeAdapter(JobStatus)
@@ -83,6 +88,8 @@ class JobBook:
     def job(self, job_id: str) -> JobStatus:
         """Return how far a job is; NotFound where it is unknown."""
         job = self._jobs.get(job_id)
+        if job is None or self._is_silent(job, _ELSEWHERE_S):
+            job = self._read_again(job_id, job)
         if job is None:
             message = f"no job {job_id!r} is known; `shoal jobs` names those that are"
             raise NotFound(message)
@@ -112,7 +119,7 @@ class JobBook:
         known = self.job(job_id)
         done = None if known.state.is_final else self._done(known)
         with self._changing:
-            job = self.job(job_id)
+            job = self._jobs.get(job_id, known)
             if job.state.is_final or job_id in self._publishing:
                 return job
             job = self._jobs[job_id] = done or job.ended(JobState.CANCELLED)
@@ -124,6 +131,7 @@ class JobBook:
 
         From then on it cannot be cancelled: what it publishes cannot be taken back.
         """
+        self._heed_cancellation(job_id)
         with self._changing:
             job = self._jobs.get(job_id)
             if job is not None and job.state.is_final:
@@ -137,22 +145,36 @@ class JobBook:
     def look(self) -> None:
         """Interrupt the jobs that nobody has reported for long, and write what was not written."""
         for job in self._silent():
-            stored = self._read(f"{job.id}.json")
-            if stored is not None and (stored.seconds > job.seconds or stored.state.is_final):
-                self._change_to(stored, job)  # another cluster on this root runs it
-            else:
+            if self._read_again(job.id, job) is job:
                 self._interrupt(job)
         for job_id in tuple(self._unkept):
             self._keep(job_id, at_once=True)
 
     def _silent(self) -> list[JobStatus]:
-        before = self._clock() - SILENT_S
         with self._changing:
-            return [
-                job
-                for job in self._jobs.values()
-                if job.state is JobState.RUNNING and self._heard[job.id] <= before
-            ]
+            return [job for job in self._jobs.values() if self._is_silent(job, SILENT_S)]
+
+    def _is_silent(self, job: JobStatus, for_s: float) -> bool:
+        heard = self._heard.get(job.id, 0.0)
+        return job.state is JobState.RUNNING and self._clock() - heard >= for_s
+
+    def _read_again(self, job_id: str, known: JobStatus | None) -> JobStatus | None:
+        """Return a job as another cluster on this root has it, where that is further than known."""
+        stored = self._read(f"{job_id}.json") if _ID.fullmatch(job_id) else None
+        if stored is None:
+            return known
+        if known and not (stored.seconds > known.seconds or stored.state.is_final):
+            return known
+        self._change_to(stored, known)
+        return stored
+
+    def _heed_cancellation(self, job_id: str) -> None:
+        """Take note where a job that runs here was cancelled through another cluster."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.state is JobState.RUNNING:
+            stored = self._read(f"{job_id}.json")
+            if stored is not None and stored.state is JobState.CANCELLED:
+                self._change_to(stored, job)
 
     def _interrupt(self, job: JobStatus) -> None:
         """End a job that nobody runs."""
@@ -161,7 +183,7 @@ class JobBook:
             _log.warning("job %s is %s: nobody has reported it for long", job.id, ended.state)
             self._keep(job.id, at_once=True)
 
-    def _change_to(self, now: JobStatus, before: JobStatus) -> bool:
+    def _change_to(self, now: JobStatus, before: JobStatus | None) -> bool:
         """Take a job to be as it is now, unless it was reported since it was as before."""
         with self._changing:
             if self._jobs.get(now.id) is not before:
@@ -195,6 +217,8 @@ class JobBook:
         if not (at_once or due) or not self._writing.acquire(blocking=at_once):
             return
         try:
+            if not at_once:
+                self._heed_cancellation(job_id)
             job = self._jobs.get(job_id)
             self._kept[job_id] = self._clock()
             self._unkept.discard(job_id)
