@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.engines.base import Fingerprint
 from actors.errors import Conflict, CorruptData, InvalidRequest, NotFound
+from actors.leadership import LEADERS
 from actors.leases import Clock, utc_now
 from actors.messages import SegmentRef, ShardRef
 from actors.scaling import SCALES
@@ -112,7 +113,7 @@ class Catalog:
     def keep_out(self) -> None:
         """Keep a local root's own files out of what is indexed, where it lies in such a folder."""
         if self._storage.is_local:
-            for folder in ("collections", SCALES, JOBS):
+            for folder in ("collections", SCALES, JOBS, LEADERS):
                 self._storage.put(f"{folder}/.gitignore", b"*\n")
 
     def get(self, collection: str) -> Manifest:

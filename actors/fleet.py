@@ -112,15 +112,19 @@ class Fleet:
         if name in self._routers:
             self._routers[name].arrange.remote(topology_of(scale))
 
-    def warm(self, shards: Mapping[str, tuple[ShardRef, ...]], within_s: float) -> None:
+    def warm(self, shards: Mapping[str, tuple[ShardRef, ...]], within_s: float) -> bool:
         """Have hosts open what they will be asked for; one that takes longer is not waited for.
 
         Args:
             shards: Actor name of a host → shards.
             within_s: Seconds to wait for all of them.
+
+        Returns:
+            Whether all of them have answered.
         """
         hosts = {n: h for n, h in self._hosts.items() if n in shards}
-        answers_within({n: h.warm.remote(shards[n]) for n, h in hosts.items()}, within_s)
+        calls = {n: h.warm.remote(shards[n]) for n, h in hosts.items()}
+        return len(answers_within(calls, within_s)) == len(calls)
 
     def refresh(self) -> None:
         """Have every router see the newest generations, and every host close what none uses."""

@@ -43,10 +43,14 @@ class Merger:
         """Whether a merge is under way, as far as the last look saw."""
         return self._running is not None
 
-    def look(self) -> bool:
-        """End what is done and begin what is due; tell whether a generation was published."""
+    def look(self, *, begins: bool = True) -> bool:
+        """End what is done and begin what is due; tell whether a generation was published.
+
+        Args:
+            begins: Whether anything is to be begun: else another cluster of the root does so.
+        """
         published = self._finished()
-        if self._running is None:
+        if self._running is None and begins:
             wanted = next(self._due(), None)
             if wanted is not None:
                 self._running = (wanted, _merge.remote(self._root, wanted))

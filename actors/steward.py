@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from actors.catalog import Catalog, Manifest
 from actors.errors import CorruptData, MemoryLimitExceeded, ShoalError
 from actors.fleet import Fleet, FleetPlan
+from actors.freshness import Freshness
 from actors.job_book import JobBook
+from actors.leadership import Leadership
 from actors.merger import Merger
 from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
 from actors.model import ModelState
@@ -94,12 +96,14 @@ class Steward:
         self._scaling = threading.Lock()
         self._warmed: dict[str, int] = {}
         self._jobs = JobBook(storage)
+        self._freshness = Freshness()
         self._loading: dict[str, tuple[ActorStatus, float]] = {}
         self._stop = threading.Event()
         self._has_taken_over = False
         self._pools = Pools(config.pools, config.name, self._scale.embedders)
         self._fleet.make(self._scale)
         self._merger = Merger(config.root)
+        self._leadership = Leadership(storage, config.scale_file)
         self._root_watch = RootWatch(config.root)
         threading.Thread(target=self._look_after_all, daemon=True).start()
 
@@ -163,6 +167,14 @@ class Steward:
         shards = shards_by_host([manifest], topology_of(self._scale))
         self._fleet.warm(shards, _WARM_WHOLE_S)
 
+    def open_newest(self, within_s: float) -> bool:
+        """Have hosts open the newest generation of every collection; tell whether all did in time.
+
+        What cannot be opened is left to who asks for it: a damaged collection keeps none waiting.
+        """
+        shards = shards_by_host(self._newest(), topology_of(self._scale))
+        return self._fleet.warm(shards, within_s)
+
     def pool(self, model: str, fingerprint: str = "") -> Pool:
         """Return the pool of a model, made where there is none; see `Pools.get`."""
         return self._pools.get(model, fingerprint)
@@ -188,6 +200,19 @@ class Steward:
             replace(status, detail=status.detail | {"heard_s_ago": round(now - at, 1)})
             for status, at in list(self._loading.values())
         )
+
+    @answers_always
+    def watching(self, collection: str, watcher: str, behind_s: float | None) -> None:
+        """Take a watcher's word for a collection, whichever gateway it came to; None ends it."""
+        if behind_s is None:
+            self._freshness.forget(collection, watcher)
+        else:
+            self._freshness.note(collection, watcher, behind_s)
+
+    @answers_always
+    def behind(self) -> dict[str, float]:
+        """Return by how many seconds each watched collection is behind its source."""
+        return self._freshness.all()
 
     def retire(self) -> list[Pool]:
         """End the pools that no collection and no job needs; return them."""
@@ -251,6 +276,7 @@ class Steward:
             self._memory,
             **jobs,
             merging=int(self._merger.busy),
+            leads=int(self._leadership.is_held),
             root_problem=self._root_watch.problem,
         )
 
@@ -316,11 +342,14 @@ class Steward:
         self._jobs.look()
 
     def _merge(self) -> None:
-        if self._merger.look():
+        """Merge what is due, where this is the cluster that looks after the root."""
+        if self._merger.look(begins=self._leadership.hold()):
             self.published()
 
     def _clean(self) -> None:
-        """Remove old generations, and what they or killed writers left behind."""
+        """Remove old generations, and what they or killed writers left behind; likewise."""
+        if not self._leadership.is_held:
+            return
         for collection in self._catalog.folders():
             try:
                 for name in self._cleaner.clean(collection):

@@ -15,6 +15,7 @@ from actors.errors import GatewayUnavailable, ReplicaLost, ShoalError
 from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale
 from actors.scaling import router_names
 from cluster import report
+from cluster.freshness import Behind
 from cluster.protocol import Replica
 from cluster.routers import Routers
 from cluster.session import STEWARD
@@ -37,14 +38,19 @@ STATUS_S = 2.0
 
 
 class Calls:
-    """Asks actors by name, and the steward for what it owns."""
+    """Asks actors by name, and the steward for what it owns.
+
+    Attributes:
+        behind: How far collections are behind their sources.
+    """
 
     def __init__(self) -> None:
+        self.behind = Behind()
         self._steward: Any = None
         self._pools: tuple[Pool, ...] = ()
         self._scale: Scale
         self._routers = Routers((), random.Random())  # noqa: S311 - no secret
-        self._looking: asyncio.Task[Scale] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
 
     @property
@@ -78,9 +84,25 @@ class Calls:
         if time.monotonic() - self._looked_at > _FRESH_S and (
             self._looking is None or self._looking.done()
         ):
-            self._looking = asyncio.create_task(self.scaled())  # nobody waits for it
+            self._looking = asyncio.create_task(self._look())  # nobody waits for it
         with self._routers.chosen(requests) as names:
             return await _first_answer(names, call, within_s)
+
+    async def _look(self) -> None:
+        await asyncio.gather(self.scaled(), self.look_behind())
+
+    async def look_behind(self) -> None:
+        """Learn how far collections are behind, unless the steward is away."""
+        behind = await self._told(lambda steward: steward.behind.remote(), STATUS_S, None)
+        if behind is not None:
+            self.behind.take(behind)
+
+    async def watching(self, collection: str, watcher: str, behind_s: float | None) -> None:
+        """Pass a watcher's word on to the steward, for all gateways; None where it has ended."""
+        await self.ask(
+            STEWARD, lambda steward: steward.watching.remote(collection, watcher, behind_s)
+        )
+        await self.look_behind()
 
     async def scaled(self) -> Scale:
         """Return how many actors of each kind there are, or were when the steward last said so."""

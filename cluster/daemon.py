@@ -126,7 +126,7 @@ class Rooms:
 
     @property
     def temporary(self) -> Path:
-        """Where files lie while a job reads them; a gateway that starts empties it."""
+        """Where files lie while a job reads them; gateways that start tidy it up."""
         return self.folder / "temporary"
 
     def write(self, running: Running) -> None:

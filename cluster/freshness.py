@@ -1,25 +1,15 @@
-"""How far collections are behind their sources, as those who watch them say."""
+"""How far collections are behind their sources, as a gateway knows it: as the steward last said."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
-SILENT_S = 20.0
-"""Four heartbeats: who has said nothing for so long does not watch any more."""
+from actors.freshness import SILENT_S
 
 
-class _Word(NamedTuple):
-    """What a watcher said last: since when it is behind, None where it is not, and when."""
-
-    behind_since: float | None
-    said_at: float
-
-
-class Freshness:
-    """Remembers what watchers said of collections, while they go on saying it.
+class Behind:
+    """What the steward said of all gateways' watchers; it is asked at least once a search.
 
     Args:
         clock: Seconds, from any beginning.
@@ -27,29 +17,18 @@ class Freshness:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._words: defaultdict[str, dict[str, _Word]] = defaultdict(dict)
+        self._said: Mapping[str, float] = {}
+        self._said_at = float("-inf")
 
-    def note(self, collection: str, watcher: str, behind_s: float) -> None:
-        """Take a watcher's word: 0 for up to date, else the age of what is not yet published."""
-        now = self._clock()
-        self._words[collection][watcher] = _Word(now - behind_s if behind_s else None, now)
-
-    def forget(self, collection: str, watcher: str) -> None:
-        """Note that a watcher has ended."""
-        self._words.get(collection, {}).pop(watcher, None)
+    def take(self, said: Mapping[str, float]) -> None:
+        """Take what the steward says: by how many seconds each watched collection is behind."""
+        self._said, self._said_at = said, self._clock()
 
     def behind_s(self, collection: str) -> float | None:
-        """Return by how many seconds a collection is behind; None where nobody watches it."""
-        words = self._words.get(collection)
-        if not words:
-            return None
-        now = self._clock()
-        heard = [word for word in words.values() if now - word.said_at < SILENT_S]
-        if not heard:
-            del self._words[collection]
-            return None
-        since = min((w.behind_since for w in heard if w.behind_since is not None), default=now)
-        return now - since
+        """Return by how many seconds a collection is behind; None where nobody is known to know."""
+        ago = self._clock() - self._said_at
+        by_s = self._said.get(collection) if ago < SILENT_S else None
+        return by_s + ago if by_s else by_s
 
 
 def in_words(behind_s: float | None) -> str:

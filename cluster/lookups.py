@@ -9,7 +9,7 @@ from actors.lookup_messages import Lookup, PassageAnswer, PassageQuery, SymbolAn
 from actors.messages import Filter, SearchAnswer, SearchRequest
 from actors.origin import current
 from cluster.calls import Calls
-from cluster.freshness import Freshness
+from cluster.freshness import Behind
 from cluster.lookup_protocol import Passage, ReadBody, SimilarBody, SymbolsBody, SymbolsReply
 from cluster.protocol import SearchReply
 from cluster.replies import passage_of, search_reply, symbols_reply
@@ -23,16 +23,14 @@ class Lookups:
     Args:
         calls: Reaches the routers.
         searches: Sends searches to them.
-        freshness: How far collections are behind their sources.
+        behind: How far collections are behind their sources.
         deadline_s: For requests that give none.
     """
 
-    def __init__(
-        self, calls: Calls, searches: Searches, freshness: Freshness, deadline_s: float
-    ) -> None:
+    def __init__(self, calls: Calls, searches: Searches, behind: Behind, deadline_s: float) -> None:
         self._calls = calls
         self._searches = searches
-        self._freshness = freshness
+        self._behind = behind
         self._deadline_s = deadline_s
 
     async def read(self, body: ReadBody, caller: str = "", waited_s: float = 0.0) -> Passage:
@@ -72,7 +70,7 @@ class Lookups:
         with noted(request) as timings_ms:
             answer = await self._likes(body, lookup, request)
             timings_ms.update(answer.timings_ms)
-        return search_reply(answer, (time.perf_counter() - started) * 1e3, self._freshness)
+        return search_reply(answer, (time.perf_counter() - started) * 1e3, self._behind)
 
     async def symbols(
         self, body: SymbolsBody, caller: str = "", waited_s: float = 0.0
@@ -83,7 +81,7 @@ class Lookups:
         answer: SymbolAnswer = await self._calls.ask_router(
             lambda router: router.symbols.remote(lookup, query), lookup.deadline_s
         )
-        return symbols_reply(answer, self._freshness)
+        return symbols_reply(answer, self._behind)
 
     async def _likes(
         self, body: SimilarBody, lookup: Lookup, request: SearchRequest

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from actors.engines.base import OnProgress
 from cluster.ingest.sources import Found, find_files
@@ -48,8 +52,18 @@ async def in_place(
 async def temporary_folder(parent: Path) -> AsyncIterator[Path]:
     """Make a private folder that is gone, with all that lies in it, when the context ends."""
     await asyncio.to_thread(parent.mkdir, mode=0o700, exist_ok=True)
-    folder = tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+    folder = tempfile.TemporaryDirectory(
+        prefix=f"{os.getpid()}-", dir=parent, ignore_cleanup_errors=True
+    )
     try:
         yield Path(folder.name)
     finally:
         await asyncio.shield(asyncio.to_thread(folder.cleanup))
+
+
+def remove_left_over(parent: Path) -> None:
+    """Remove the temporary folders of processes that have ended, each named after its maker."""
+    for folder in parent.glob("*-*"):
+        pid = int(folder.name.partition("-")[0])
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
 from actors.messages import Chunk, Coverage, Hit, SearchAnswer
-from cluster.freshness import Freshness
+from cluster.freshness import Behind
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
 from cluster.protocol import CollectionCoverage, SearchHit, SearchReply
 
 
-def search_reply(answer: SearchAnswer, gateway_ms: float, freshness: Freshness) -> SearchReply:
+def search_reply(answer: SearchAnswer, gateway_ms: float, behind: Behind) -> SearchReply:
     """Return the reply to a search that took so long in the gateway."""
     return SearchReply(
         hits=tuple(map(_hit, answer.hits)),
         coverage=_share(answer.collections),
-        collections=_covered(answer.collections, freshness),
+        collections=_covered(answer.collections, behind),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
         more=answer.more,
     )
@@ -38,13 +38,13 @@ def passage_of(answer: PassageAnswer) -> Passage:
     )
 
 
-def symbols_reply(answer: SymbolAnswer, freshness: Freshness) -> SymbolsReply:
+def symbols_reply(answer: SymbolAnswer, behind: Behind) -> SymbolsReply:
     """Return definitions as they travel."""
     return SymbolsReply(
         symbols=tuple(_symbol(collection, found) for collection, found in answer.found),
         more=answer.more,
         coverage=_share(answer.collections),
-        collections=_covered(answer.collections, freshness),
+        collections=_covered(answer.collections, behind),
     )
 
 
@@ -52,14 +52,14 @@ def _share(parts: Sequence[Coverage]) -> float:
     return sum(c.coverage * c.shards for c in parts) / sum(c.shards for c in parts)
 
 
-def _covered(parts: Sequence[Coverage], freshness: Freshness) -> tuple[CollectionCoverage, ...]:
+def _covered(parts: Sequence[Coverage], behind: Behind) -> tuple[CollectionCoverage, ...]:
     return tuple(
         CollectionCoverage(
             name=c.name,
             generation=c.generation,
             coverage=c.coverage,
             problem=c.problem,
-            behind_s=freshness.behind_s(c.name),
+            behind_s=behind.behind_s(c.name),
         )
         for c in parts
     )

@@ -7,7 +7,6 @@ import contextlib
 import importlib.metadata
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,7 +29,6 @@ from actors.storage import Storage
 from cluster import report
 from cluster.calls import Calls
 from cluster.daemon import Rooms
-from cluster.freshness import Freshness
 from cluster.generations import Generations
 from cluster.indexing import Indexing
 from cluster.lookups import Lookups
@@ -51,6 +49,7 @@ from cluster.protocol import (
     VerifyBody,
     WatchBody,
 )
+from cluster.reaching import remove_left_over
 from cluster.replies import search_reply
 from cluster.roots import Roots
 from cluster.searches import Searches
@@ -75,6 +74,7 @@ class Service:
 
     Attributes:
         phase: What it is doing while it starts; "ready" once it serves, "failed" if it cannot.
+        problem: Why it cannot, or "".
         admission: Lets in as many searches as the routers take, before they are read.
         indexing: What changes collections, once it has started.
         lookups: What looks up stored text.
@@ -88,11 +88,12 @@ class Service:
         self.settings = settings
         self._roots = roots
         self.phase = "starting"
+        self.problem = ""
         self._calls = Calls()
         self._searches = Searches(self._calls)
         self.admission = Admission(shares=lambda: self._calls.routers)
-        self._freshness = Freshness()
-        self.lookups = Lookups(self._calls, self._searches, self._freshness, settings.deadline_s)
+        self._behind = self._calls.behind
+        self.lookups = Lookups(self._calls, self._searches, self._behind, settings.deadline_s)
         self._memory_plan = ""
         self._requests = 0
         self._started = time.monotonic()
@@ -110,7 +111,7 @@ class Service:
         self.indexing = Indexing(self._calls, self.settings, storage, self.touch, self._roots)
         self.known_models = KnownModels(self._catalog, self.settings.model, self._calls.pools)
         await asyncio.to_thread(self._catalog.keep_out)
-        await asyncio.to_thread(shutil.rmtree, Rooms(self.settings).temporary, ignore_errors=True)
+        await asyncio.to_thread(remove_left_over, Rooms(self.settings).temporary)
         await asyncio.to_thread(_check_model, self.settings.model)
         budgets = await asyncio.to_thread(plan_memory, self.settings)
         self._memory_plan = budgets.explanation
@@ -119,6 +120,13 @@ class Service:
         await self._calls.attached(steward)
         self.touch()
         self.phase = "ready"
+
+    async def open_newest(self, within_s: float) -> bool:
+        """Have every host open what it is to serve; tell whether all did within so many seconds."""
+        opened: bool = await self._calls.ask(
+            STEWARD, lambda steward: steward.open_newest.remote(within_s), within_s
+        )
+        return opened
 
     async def stop(self) -> None:
         """End running jobs, which leaves their collections as they were, and leave the cluster."""
@@ -182,7 +190,7 @@ class Service:
         with noted(request) as timings_ms:
             answer = await self._searches.answer(request)
             timings_ms.update(answer.timings_ms)
-        return search_reply(answer, (time.perf_counter() - started) * 1e3, self._freshness)
+        return search_reply(answer, (time.perf_counter() - started) * 1e3, self._behind)
 
     async def embed(self, body: EmbedBody, caller: str = "", waited_s: float = 0.0) -> EmbedReply:
         """Embed texts; see `ShoalClient.embed`, and `search` for the rest."""
@@ -205,9 +213,11 @@ class Service:
 
     async def collections(self) -> tuple[Collection, ...]:
         """Return all collections; one that cannot be read says why."""
-        found = await asyncio.to_thread(report.collections, self._catalog)
+        found, _ = await asyncio.gather(
+            asyncio.to_thread(report.collections, self._catalog), self._calls.look_behind()
+        )
         return tuple(
-            c.model_copy(update={"behind_s": self._freshness.behind_s(c.name)}) for c in found
+            c.model_copy(update={"behind_s": self._behind.behind_s(c.name)}) for c in found
         )
 
     async def watching(self, collection: str, body: WatchBody) -> None:
@@ -217,11 +227,11 @@ class Service:
         """
         manifest = await asyncio.to_thread(self._catalog.get, collection)
         if body.source == manifest.source:
-            self._freshness.note(collection, body.watcher, body.behind_s)
+            await self._calls.watching(collection, body.watcher, body.behind_s)
 
-    def unwatch(self, collection: str, watcher: str) -> None:
+    async def unwatch(self, collection: str, watcher: str) -> None:
         """Forget a watcher; see `ShoalClient.unwatch`."""
-        self._freshness.forget(collection, watcher)
+        await self._calls.watching(collection, watcher, None)
 
     async def models(self) -> tuple[Model, ...]:
         """Return the models that are there, and where each is loaded."""

@@ -110,7 +110,7 @@ async def _start(service: Service, end: Callable[[], None]) -> None:
         await service.start()
         gc.freeze()  # what is imported stays: no collection need go through it in mid-request
     except Exception as error:  # noqa: BLE001 - whatever it was, the log says it and the gateway ends
-        service.phase = "failed"
+        service.phase, service.problem = "failed", str(error)
         _log.error("the cluster could not be started: %s", error)
         _log.debug("", exc_info=error)
         end()
@@ -293,7 +293,7 @@ async def unwatch(
     collection: CollectionName, watcher: Annotated[str, Query()], service: _Service
 ) -> None:
     """Take note that somebody does not watch a collection any more."""
-    service.unwatch(collection, watcher)
+    await service.unwatch(collection, watcher)
 
 
 @_operations.get("/collections/{collection}/generations")

@@ -1,6 +1,7 @@
 """How far a collection is behind: what watchers say, while they say it."""
 
-from cluster.freshness import SILENT_S, Freshness, in_words
+from actors.freshness import SILENT_S, Freshness
+from cluster.freshness import Behind, in_words
 
 
 class Clock:
@@ -51,6 +52,30 @@ def test_a_watcher_that_falls_silent_does_not_watch_any_more():
     assert freshness.behind_s("docs") == 4.0
     clock.now += SILENT_S
     assert freshness.behind_s("docs") is None
+
+
+def test_all_that_are_watched_are_told():
+    clock = Clock()
+    freshness = Freshness(clock)
+    freshness.note("silent", "one", 0.0)
+    clock.now += SILENT_S
+    freshness.note("docs", "one", 0.0)
+    freshness.note("src", "one", 2.0)
+    assert freshness.all() == {"docs": 0.0, "src": 2.0}
+
+
+def test_a_gateway_knows_what_the_steward_said_for_as_long_as_a_watcher_may_be_silent():
+    clock = Clock()
+    behind = Behind(clock)
+    assert behind.behind_s("docs") is None
+    behind.take({"docs": 0.0, "src": 2.0})
+    clock.now += 3
+    found = [behind.behind_s(name) for name in ("docs", "src", "other")]
+    assert found == [0.0, 5.0, None]
+    behind.take({"docs": 0.0})
+    assert behind.behind_s("src") is None
+    clock.now += SILENT_S
+    assert behind.behind_s("docs") is None
 
 
 def test_it_is_said_in_words():
