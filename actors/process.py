@@ -80,7 +80,12 @@ def find_or_make(kind: type, config: Config, **options: Any) -> Any:  # noqa: AN
             return handle
         _log.info("actor %s has another configuration and is replaced", config.name)
         end_actor(config.name)
-    return _make(kind, config, options)
+    try:
+        return _make(kind, config, options)
+    except ValueError:
+        if find_actor(config.name) is None:
+            raise
+    return find_or_make(kind, config, **options)  # another process made it meanwhile
 
 
 def _make(kind: type, config: Config, options: dict[str, Any]) -> Any:  # noqa: ANN401

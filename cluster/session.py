@@ -1,14 +1,17 @@
-"""The Ray side of a gateway: attach to a cluster or start one, and have the actors made."""
+"""The Ray side of a gateway: attach to a cluster or start one, and have the actors made.
+
+A gateway may be a process of the cluster's own, as a replica of Ray Serve is: it is attached then.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +22,7 @@ from actors.fleet import FleetPlan
 from actors.memory import Budgets, node_memory, plan_budgets
 from actors.messages import Scale
 from actors.pools import PoolPlan
-from actors.process import NAMESPACE, MemoryConfig, find_or_make
+from actors.process import NAMESPACE, MemoryConfig, find_actor, find_or_make
 from actors.scaling import SCALES
 from actors.steward import Steward, StewardConfig
 from actors.visibility import living_nodes, refuse_blind_nodes
@@ -55,8 +58,7 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
     _init(settings, budgets)
     refuse_blind_nodes(settings.root_uri, living_nodes())
     on_phase("starting actors")
-    config = steward_config(settings, budgets)
-    _refuse_another_root(config)
+    config = _as_it_runs(settings, budgets) or steward_config(settings, budgets)
     steward = find_or_make(Steward, config, max_concurrency=_CALLS_AT_ONCE)
     ray.get(steward.ready.remote(), timeout=_READY_S)
     return steward
@@ -64,17 +66,40 @@ def attach(settings: Settings, budgets: Budgets, on_phase: Callable[[str], None]
 
 def detach() -> None:
     """Leave the cluster; one that was started here ends, with everything in it."""
-    ray.shutdown()
+    if not _is_member():
+        ray.shutdown()
 
 
-def _refuse_another_root(config: StewardConfig) -> None:
-    """Raise where the cluster's actors serve another root: they would be taken over."""
-    with contextlib.suppress(ValueError):  # no steward yet
-        steward = ray.get_actor(config.name, namespace=NAMESPACE)
-        served = ray.get(steward.configuration.remote(), timeout=_READY_S).root
-        if served != config.root:
-            message = f"this Ray cluster serves the root {served}; use that, or another cluster"
-            raise GatewayUnavailable(message)
+def _is_member() -> bool:
+    """Tell whether this process is an actor of a cluster."""
+    return ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
+
+
+def _as_it_runs(settings: Settings, budgets: Budgets) -> StewardConfig | None:
+    """Return the configuration of the steward that runs, where the settings mean the same.
+
+    What nobody chose was planned on the machine of the gateway that came first, and another's may
+    be larger: that alone is no reason to replace what runs.
+
+    Raises:
+        GatewayUnavailable: The cluster's actors serve another root: they would be taken over.
+    """
+    steward = find_actor(STEWARD)
+    if steward is None:
+        return None
+    running: StewardConfig = ray.get(steward.configuration.remote(), timeout=_READY_S)
+    if running.root != settings.root_uri:
+        message = f"this Ray cluster serves the root {running.root}; use that, or another cluster"
+        raise GatewayUnavailable(message)
+    planned = replace(
+        budgets,
+        embedder=int(settings.embedder_memory or running.pools.memory.limit_bytes),
+        host=int(settings.host_memory or running.fleet.host_memory.limit_bytes),
+        control=int(settings.control_memory or running.memory.limit_bytes),
+    )
+    threads = settings.threads or running.pools.threads
+    meant = steward_config(settings.model_copy(update={"threads": threads}), planned)
+    return running if meant == running else None
 
 
 def plan_memory(settings: Settings) -> Budgets:
@@ -143,6 +168,8 @@ def _scale_file(settings: Settings) -> str:
     """Return where a cluster's scale is remembered: one root may serve several clusters."""
     address = settings.ray_address
     cluster = socket.gethostname() if address in ("", "auto", "local") else address
+    if _is_member():
+        cluster = ray.get_runtime_context().get_session_name()  # the same on every machine
     return f"{SCALES}/{quote(cluster, safe='')}.json"
 
 
@@ -174,6 +201,8 @@ def _init(settings: Settings, budgets: Budgets) -> None:
         "log_to_driver": False,
         "logging_level": logging.WARNING,
     }
+    if _is_member():
+        return
     if settings.ray_address:
         _check_head(settings.ray_address)
         ray.init(address=settings.ray_address, **common)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_adapter.within import Asking, heard, on_behalf_of
 
+SESSIONS = "/mcp"
 STATELESS = "/mcp/stateless"
 
 Opened = AbstractAsyncContextManager[ASGIApp]
@@ -51,7 +52,7 @@ class McpEndpoint:
     @property
     def routes(self) -> list[Route]:
         """Where it answers: with sessions for those who open one, and without."""
-        return [Route("/mcp", self), Route(STATELESS, self, methods=["POST"])]
+        return [Route(SESSIONS, self), Route(STATELESS, self, methods=["POST"])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; one whose caller leaves is not worked on any more."""

@@ -87,7 +87,11 @@ class _Gateway:
         self._service = Service(settings, self._roots)
         token = settings.token.get_secret_value() or secrets.token_urlsafe(32)
         self._endpoint = _endpoint(address, self._rooms, token)
-        self._guard = _guard(settings, self._endpoint, address.host, token)
+        self._guard = (
+            Guard(Keys(token, settings.tokens.get_secret_value()))
+            if self._endpoint.socket
+            else guard_over_tcp(settings, address.host or "localhost", token)
+        )
         app = create_app(self._service, self._guard, self._end)
         self._server = _Server(
             self._announce,
@@ -157,12 +161,16 @@ def _endpoint(address: Address, rooms: Rooms, token: str) -> Endpoint:
     return Endpoint(f"http://{host}:{address.port or _free_port(host)}", token)
 
 
-def _guard(settings: Settings, endpoint: Endpoint, host: str | None, token: str) -> Guard:
-    """Return what requests are held against: all of it where they come over TCP."""
+def guard_over_tcp(settings: Settings, host: str, token: str) -> Guard:
+    """Return what requests over TCP are held against, behind a socket they need but a token.
+
+    Args:
+        settings: The gateway's.
+        host: Where it listens.
+        token: The token that may do everything.
+    """
     keys = Keys(token, settings.tokens.get_secret_value())
-    if endpoint.socket:
-        return Guard(keys)
-    hosts = Hosts.of(host or "localhost", settings.allowed_hosts, settings.allowed_origins)
+    hosts = Hosts.of(host, settings.allowed_hosts, settings.allowed_origins)
     return Guard(keys, hosts, Rates(settings.rate_limit) if settings.rate_limit else None)
 
 
