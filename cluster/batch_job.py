@@ -82,6 +82,7 @@ class BatchConfig:
         shared: Folders that every node mounts alike.
         embedder: What memory a replica of the job's own may use, at most.
         sized_by_model: A small model gets less.
+        room_to_come: Bytes that actors may have on a node that an autoscaler adds, or 0.
         replicas: How many replicas there are.
         threads: Computations at once in each.
         steward: Actor name of the steward.
@@ -101,6 +102,7 @@ class BatchConfig:
     shared: tuple[str, ...]
     embedder: MemoryConfig
     sized_by_model: bool
+    room_to_come: int
     replicas: int
     threads: int
     steward: str
@@ -238,7 +240,7 @@ class BatchJob:
         most = config.embedder.limit_bytes
         limit = limit_for(card.footprint.total, most) if config.sized_by_model else most
         memory = replace(config.embedder, limit_bytes=limit + _DATA_BYTES)
-        _refuse_without_room(card, memory)
+        _refuse_without_room(card, memory, config.room_to_come)
         embedder = EmbedderConfig(
             name=f"{config.name}-embedder",
             model=str(card.spec),
@@ -288,13 +290,14 @@ class BatchJob:
             answers_within(calls, _LOAD_S)
 
 
-def _refuse_without_room(card: ModelCard, memory: MemoryConfig) -> None:
+def _refuse_without_room(card: ModelCard, memory: MemoryConfig, room_to_come: int) -> None:
     """Raise where Ray would leave the replicas waiting for memory for ever."""
     free = largest_memory_free()
-    if memory.limit_bytes > free:
+    if memory.limit_bytes > max(free, room_to_come):
         message = (
             f"the job's replica of {card.spec} may use {memory.limit_bytes >> 20} MiB, and the "
             f"node with most room has {free >> 20} MiB left for actors; lower "
-            f"{memory.setting}, or have fewer actors with `shoal scale`"
+            f"{memory.setting}, have fewer actors with `shoal scale`, or, where an autoscaler adds "
+            "nodes, set SHOAL_AUTOSCALED_MEMORY to what one of them has for actors"
         )
         raise MemoryLimitExceeded(message, retry_after_s=10.0)

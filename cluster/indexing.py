@@ -13,6 +13,7 @@ from actors.catalog import Catalog, Manifest
 from actors.engines.base import OnProgress, silent
 from actors.errors import GatewayUnavailable, ReplicaLost
 from actors.messages import JobState, JobStatus
+from actors.process import find_actor
 from actors.storage import Storage
 from cluster import reindex
 from cluster.addresses import CLIENT, is_git
@@ -189,12 +190,19 @@ class Indexing:
         return _job(await self._jobs.start(job))
 
     async def _keep_up(self, job_id: str) -> None:
-        """Count as in use while a batch job runs: a Ray that was started here ends with this."""
+        """Count as in use while a batch job runs: a Ray that was started here ends with this.
+
+        Its actor may wait for a machine that is still to be added, and cannot report it then.
+        """
         state = JobState.RUNNING
         while state is JobState.RUNNING:
             await asyncio.sleep(_LOOK_EVERY_S)
             with contextlib.suppress(GatewayUnavailable, ReplicaLost):
-                state = (await self._calls.job(job_id)).state
+                job = await self._calls.job(job_id)
+                waits = job.state is state and job.phase == reindex.STARTING
+                if waits and await asyncio.to_thread(find_actor, f"job-{job_id}"):
+                    self._calls.report(job)
+                state = job.state
         del self._batch[job_id]
         self._touch()
 

@@ -39,6 +39,8 @@ from cluster.repository import repository
 from cluster.session import STEWARD
 from cluster.settings import Settings
 
+STARTING = "starting"
+"""Phase of a job whose actor has not begun."""
 _RESTARTS = 3
 _ASK_S = 30.0
 _LOOK_EVERY_S = 1.0
@@ -76,6 +78,7 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         shared=settings.shared_folders,
         embedder=plan.pools.memory,
         sized_by_model=plan.pools.sized_by_model,
+        room_to_come=int(settings.autoscaled_memory),
         replicas=body.replicas or len(ray.nodes()),
         threads=plan.pools.threads,
         steward=plan.name,
@@ -86,7 +89,7 @@ def start(settings: Settings, body: ReindexBody) -> JobStatus:
         kind="reindex",
         source=in_short(target),
         started_at=time.time(),
-        phase="starting",
+        phase=STARTING,
     )
     _asked(lambda steward: steward.report.remote(status))
     placed = {**reading_options(target.root, config.shared), "num_cpus": 0}

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     control_memory: ByteSize | None = Field(
         None, description="What router and steward may use, each"
     )
+    autoscaled_memory: ByteSize = Field(
+        ByteSize(0),
+        description="What actors may have on the largest node that an autoscaler adds: a batch job "
+        "that no node has room for waits for one",
+    )
     memory_soft: float = Field(
         0.80, gt=0, le=1, description="Share of its limit from which an actor gives up caches"
     )
