@@ -240,7 +240,8 @@ def test_callers_in_the_cluster_may_address_the_service_by_its_names(name):
 
 
 def test_prometheus_asks_at_ports_that_are_there():
-    ray, shoal = manifests("extras/monitoring")
+    documents = manifests("extras/monitoring")
+    ray, shoal = only(documents, "PodMonitor", "shoal-ray"), only(documents, "PodMonitor", "shoal")
     ports = {
         name: {
             p["name"]: p["containerPort"] for p in g["template"]["spec"]["containers"][0]["ports"]
