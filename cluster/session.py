@@ -119,6 +119,7 @@ def plan_memory(settings: Settings) -> Budgets:
         embedders=settings.embedders,
         routers=settings.routers,
         chosen=chosen,
+        is_alone=not settings.ray_address and not _is_member(),
     )
 
 
