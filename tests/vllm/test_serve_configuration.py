@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ray.serve.schema import ServeDeploySchema
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 
@@ -16,8 +15,11 @@ def configurations():
     yield next(patch["value"] for patch in dev if patch["path"] == "/spec/serveConfigV2")
 
 
-@pytest.mark.parametrize("configuration", configurations())
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Serve's own, when it is imported
+@pytest.mark.parametrize("configuration", [*configurations()])
 def test_serve_takes_it_and_knows_the_deployment(configuration):
+    from ray.serve.schema import ServeDeploySchema
+
     (application,) = ServeDeploySchema.model_validate(yaml.safe_load(configuration)).applications
     (deployment,) = application.deployments
     assert deployment.name == "gateway"
