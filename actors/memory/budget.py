@@ -59,7 +59,13 @@ class Budgets:
 
 
 def plan_budgets(
-    node: NodeMemory, *, hosts: int, embedders: int, routers: int, chosen: Mapping[str, int]
+    node: NodeMemory,
+    *,
+    hosts: int,
+    embedders: int,
+    routers: int,
+    chosen: Mapping[str, int],
+    is_alone: bool = True,
 ) -> Budgets:
     """Divide a node's memory.
 
@@ -73,11 +79,12 @@ def plan_budgets(
         embedders: Number of embedders on it, at least 1.
         routers: Number of routers on it, at least 1; each is a control actor, as the steward is.
         chosen: Bytes per actor from settings, for "embedder", "host" or "control".
+        is_alone: Whether there are no other nodes, which may have more than this one.
 
     Raises:
-        InvalidRequest: A chosen limit is more than the node has.
+        InvalidRequest: A chosen limit is more than the only node has.
     """
-    for kind, limit in chosen.items():
+    for kind, limit in chosen.items() if is_alone else ():
         _check_chosen(kind, limit, node)
     reserved = _reserved(node.total)
     control = chosen.get("control", _CONTROL)

@@ -1,9 +1,13 @@
 """The manifests for Kubernetes, as kustomize renders them."""
 
+import inspect
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
@@ -53,16 +57,16 @@ def selects(selector, labels):
     )
 
 
-@pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), *EXTRAS])
-def test_what_is_rendered_is_valid(folder, tmp_path):
+def test_what_is_rendered_is_valid(tmp_path):
     validator, crds = shared_file("tools/validate_manifests.py"), shared_file("k8s-crds")
-    if not (TOOLS / "kubernetes_validate").exists():
-        tool("kubernetes_validate")
-    documents = [d for d in manifests(folder) if d["kind"] != "PodMonitor"]  # no schema is at hand
-    file = tmp_path / "rendered.yaml"
-    file.write_text(yaml.safe_dump_all(documents or [only(overlay("dev"), "Namespace")]))
+    tool("kubernetes-validate")
+    files = []
+    for folder in [*(f"overlays/{name}" for name in OVERLAYS), *EXTRAS]:
+        known = [d for d in manifests(folder) if d["kind"] != "PodMonitor"]  # no schema is at hand
+        files.append(tmp_path / f"{folder.replace('/', '-')}.yaml")
+        files[-1].write_text(yaml.safe_dump_all(known))
     done = subprocess.run(
-        [sys.executable, str(validator), str(crds), str(file)],
+        [sys.executable, str(validator), str(crds), *map(str, files)],
         env={"PYTHONPATH": str(TOOLS)},
         capture_output=True,
         text=True,
@@ -70,6 +74,7 @@ def test_what_is_rendered_is_valid(folder, tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("RayService/shoal") == len(OVERLAYS)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -212,14 +217,14 @@ def test_serve_runs_our_application_with_arguments_that_it_takes(name, monkeypat
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_serves_schema_takes_the_configuration(name):
-    schema = pytest.importorskip("ray.serve.schema")
+def test_gateways_are_placed_where_the_tokens_are(name):
     config = yaml.safe_load(only(overlay(name), "RayService")["spec"]["serveConfigV2"])
-    parsed = schema.ServeDeploySchema.model_validate(config)
-    (gateway,) = parsed.applications[0].deployments
-    assert gateway.name == "gateway"
-    labels = gateway.ray_actor_options.label_selector
-    assert labels.items() <= groups(overlay(name))["hosts"]["labels"].items()
+    (deployment,) = config["applications"][0]["deployments"]
+    wanted = deployment["ray_actor_options"]["label_selector"].items()
+    for group, spec in groups(overlay(name)).items():
+        (container,) = spec["template"]["spec"]["containers"]
+        has_token = "SHOAL_TOKEN" in {e["name"] for e in container.get("env", ())}
+        assert has_token == (wanted <= spec["labels"].items()) == (group == "hosts")
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -264,19 +269,26 @@ def test_the_operator_may_come_in():
     assert {p["port"] for p in operator["ports"]} == {8265, 8000}
 
 
-@pytest.mark.parametrize("command", ["nightly", "reindex"])
-def test_jobs_are_commands_that_exist(command):
-    if command == "nightly":
-        pod = only(overlay("cpu"), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
-        words = [*container["command"], *container["args"]]
-    else:
-        words = only(manifests("jobs/reindex"), "RayJob")["spec"]["entrypoint"].split()
-    program = [str(PROJECT / ".venv/bin" / words[0]), *words[1:], "--help"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+def test_the_nightly_job_is_a_command_that_exists():
+    pod = only(overlay("cpu"), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command, *words = [*container["command"], *container["args"]]
+    done = subprocess.run(
+        [Path(sys.executable).with_name(command), *words, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
-    for option in (word for word in words if word.startswith("--")):
-        assert option in done.stdout
+    assert all(word in done.stdout for word in words if word.startswith("--"))
+
+
+def test_the_job_on_the_cluster_is_a_module_that_takes_its_options():
+    words = only(manifests("jobs/reindex"), "RayJob")["spec"]["entrypoint"].split()
+    assert words[:3] == ["python", "-P", "-m"]
+    taken = inspect.signature(import_module(words[3]).main).parameters
+    assert {word[2:] for word in words[4:] if word.startswith("--")} <= taken.keys()
 
 
 def test_gpus_are_asked_for_from_none_by_one_group_with_an_image_of_its_own():
@@ -295,3 +307,25 @@ def test_gpus_are_asked_for_from_none_by_one_group_with_an_image_of_its_own():
 def test_a_change_of_settings_changes_the_cluster():
     names = {re.search(r"shoal-settings-\w+", render(f"overlays/{o}"))[0] for o in OVERLAYS}
     assert len(names) == len(OVERLAYS)
+
+
+def test_the_overlay_of_the_documentation_has_secrets_and_images_of_its_own(tmp_path):
+    told = re.search(r"```yaml\n(.*?)```", (PROJECT / "docs/kubernetes.md").read_text(), re.DOTALL)
+    shutil.copytree(PROJECT / "k8s", tmp_path / "k8s")
+    mine = tmp_path / "k8s/overlays/mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(textwrap.dedent(told[1]))
+    (mine / "tokens.env").write_text("SHOAL_TOKEN=ours\nauth_token=rays\nSHOAL_TOKENS=\n")
+    (mine / "redis.env").write_text("password=secret\n")
+    documents = manifests(mine)
+    secrets = [d for d in documents if d["kind"] == "Secret"]
+    held = {key for secret in secrets for key, value in secret["data"].items() if value}
+    assert held == {"SHOAL_TOKEN", "auth_token", "password"}
+    assert {s["metadata"]["name"] for s in secrets} <= set(references(documents, "Secret"))
+    images = {
+        container["image"].rpartition(":")[0]
+        for who, template in pod_templates(documents).items()
+        for container in template["spec"]["containers"]
+        if not who.startswith("StatefulSet/")
+    }
+    assert images == {"registry.example.com/me/shoal"}

@@ -54,6 +54,12 @@ def test_a_limit_above_what_the_node_has_is_refused(kind):
         plan_budgets(node(2 * GIB), hosts=1, embedders=1, routers=1, chosen={kind: 3 * GIB})
 
 
+def test_among_others_a_node_refuses_no_limit_that_a_larger_one_may_have_room_for():
+    chosen = {"embedder": 3 * GIB}
+    few = {"hosts": 1, "embedders": 1, "routers": 1}
+    assert plan_budgets(node(2 * GIB), **few, chosen=chosen, is_alone=False).embedder == 3 * GIB
+
+
 @pytest.mark.parametrize(
     ("total", "object_store", "room"),
     [
