@@ -59,8 +59,9 @@ class Head:
         assert done.returncode == 0, done.stderr + done.stdout
 
     def _is_ours(self, process):
+        signs = (str(self._folder), f":{self._port} ")  # the latter of its server for Ray clients
         try:
-            return str(self._folder) in " ".join(process.cmdline())
+            return any(sign in " ".join(process.cmdline()) for sign in signs)
         except psutil.Error:
             return False
 
