@@ -63,8 +63,11 @@ async def temporary_folder(parent: Path) -> AsyncIterator[Path]:
 
 
 def remove_left_over(parent: Path) -> None:
-    """Remove the temporary folders of processes that have ended, each named after its maker."""
-    for folder in parent.glob("*-*"):
-        pid = int(folder.name.partition("-")[0])
-        if pid == os.getpid() or not psutil.pid_exists(pid):
+    """Remove the temporary folders of processes that have ended, each named after its maker.
+
+    Several gateways of a machine may have one parent, as replicas of Ray Serve have.
+    """
+    for folder in parent.glob("*"):
+        maker = folder.name.partition("-")[0]
+        if not maker.isdecimal() or int(maker) == os.getpid() or not psutil.pid_exists(int(maker)):
             shutil.rmtree(folder, ignore_errors=True)
