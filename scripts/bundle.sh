@@ -32,7 +32,7 @@ if [ "${BUNDLE_WHEELS:-1}" = 0 ]; then
     rm -rf "$bundle/wheels"
 elif ! cmp -s "$bundle/requirements.txt" "$bundle/wheels/.requirements"; then
     rm -rf "$bundle/wheels"
-    "$venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+    "$venv/bin/python" -m pip download --quiet --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --require-hashes --requirement "$bundle/requirements.txt" --dest "$bundle/wheels"
     cp "$bundle/requirements.txt" "$bundle/wheels/.requirements"
 fi

@@ -1,4 +1,4 @@
-"""Who runs `ray up`: a copy of this checkout, a home with the key of the machines, and a shell."""
+"""Who runs `ray up`: a copy of this checkout, with the key of the machines, and a shell."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class Launcher:
 
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "checkout"
-        self._home = key(folder).parents[1]
+        self._folder = folder
         self._copy()
+        cluster = self.checkout / "cluster" / "local.yaml"
+        cluster.write_text(cluster.read_text().replace("~/.ssh/id_ed25519", str(key(folder))))
 
     def run(self, script: str, timeout_s: float = 600, **environment: str) -> str:
         """Run lines of shell in the checkout and return what they print; one that fails raises."""
@@ -56,15 +58,10 @@ class Launcher:
         return (self.checkout / "build/cluster/secrets/gateway_token").read_text()
 
     def _environment(self) -> dict[str, str]:
-        real = Path.home()
-        kept = {
-            name: os.environ.get(name, str(real / folder))
-            for name, folder in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config"))
-        }
         path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}{os.pathsep}/usr/sbin"
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("SHOAL_", "RAY_"))}
-        own = {"HOME": str(self._home), "RAY_TMPDIR": str(self._home / "ray"), "PATH": path}
-        return {**ours, **kept, **own, "VENV": str(VENV), "MAKEFLAGS": f"VENV={VENV}"}
+        own = {"PATH": path, "RAY_TMPDIR": str(self._folder / "ray")}
+        return {**ours, **own, "MAKEFLAGS": f"VENV={VENV}"}
 
     def _copy(self) -> None:
         listed = subprocess.run(

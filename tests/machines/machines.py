@@ -213,7 +213,7 @@ class Machines:
 
 def key(folder: Path) -> Path:
     """Return the private key that all machines let in."""
-    return folder / "launcher" / ".ssh" / "id_ed25519"
+    return folder / "id_ed25519"
 
 
 def _make_key(file: Path) -> None:
