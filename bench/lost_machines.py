@@ -245,7 +245,12 @@ def main() -> None:
                 figures[name] = run(cluster)
                 print(name, figures[name], flush=True)
                 report.write(options.out, figures)
+            began = time.monotonic()
             cluster.launcher.run(DOWN)
+            while not machines.are_idle():
+                time.sleep(0.5)
+            figures["down_and_nothing_left_s"] = _since(began)
+            report.write(options.out, figures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -84,6 +84,7 @@ run_ray() {
     fi
     printf '%q ' "$@" >"$home/started"
     rm -f "$home/served"
+    finish tidy
     case " $* " in
     *" --head "*)
         begin_state
@@ -92,7 +93,16 @@ run_ray() {
             set -- "$@" --redis-password="$(cat "$home/secrets/redis_password")"
         ;;
     esac
-    exec ray "$@" --object-store-memory="${SHOAL_OBJECT_STORE_BYTES:-268435456}"
+    ray "$@" --object-store-memory="${SHOAL_OBJECT_STORE_BYTES:-268435456}"
+    begin tidy
+}
+
+# Where Ray ends by itself on a machine, as it does without its head, some helpers stay: end them.
+tidy() {
+    while grep -qsx -e raylet -e gcs_server /proc/[0-9]*/comm; do
+        sleep 2
+    done
+    "$home/venv/bin/ray" stop --force >/dev/null
 }
 
 # The head's state in Redis is this run's alone: a `ray up` must not find the actors of old code.
@@ -122,11 +132,10 @@ serve() {
     local machines=$1 found
     ray_environment
     echo "$machines" >"$home/served"
-    SHOAL_NODES=$machines setsid "$bundle/node.sh" keep >"$home/gateway.log" 2>&1 </dev/null &
-    echo $! >"$home/keeper.pid"
+    SHOAL_NODES=$machines begin keep "$home/gateway.log"
     . "$home/login.sh"
     until found=$(shoal status --json 2>/dev/null); do
-        keeper >/dev/null || fail "the gateway ended: $(tail -n 3 "$home/gateway.log")"
+        pid_of keep >/dev/null || fail "the gateway ended: $(tail -n 3 "$home/gateway.log")"
         sleep 2
     done
     found=$(python -c 'import json, sys; print(json.load(sys.stdin)["nodes"])' <<<"$found")
@@ -160,11 +169,29 @@ ray_answers() {
     (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null
 }
 
-# Print the process that keeps the gateway running; false where there is none.
-keeper() {
+# Do one of these functions in the background; what it says goes to a file.
+begin() {
+    setsid bash "$bundle/node.sh" "$1" >"${2:-/dev/null}" 2>&1 </dev/null &
+    echo $! >"$home/$1.pid"
+}
+
+# Print the process that does it; false where there is none.
+pid_of() {
     local pid
-    pid=$(cat "$home/keeper.pid" 2>/dev/null) || return 1
-    grep -qs keep "/proc/$pid/cmdline" && echo "$pid"
+    pid=$(cat "$home/$1.pid" 2>/dev/null) || return 1
+    grep -qsz "^$1\$" "/proc/$pid/cmdline" && echo "$pid"
+}
+
+finish() {
+    local pid
+    if pid=$(pid_of "$1"); then
+        kill "$pid" 2>/dev/null || true
+        for _ in $(seq 150); do
+            pid_of "$1" >/dev/null || break
+            sleep 0.2
+        done
+    fi
+    rm -f "$home/$1.pid"
 }
 
 restart() {
@@ -173,25 +200,18 @@ restart() {
     machines=$(cat "$home/served" 2>/dev/null) || machines=
     stop
     touch "$home/goes_on"
-    eval "\"$bundle/node.sh\" ray $started"
-    [ -z "$machines" ] || "$bundle/node.sh" serve "$machines"
+    eval "bash \"$bundle/node.sh\" ray $started"
+    [ -z "$machines" ] || bash "$bundle/node.sh" serve "$machines"
 }
 
 stop() {
-    local pid
-    if pid=$(keeper); then
-        kill "$pid" 2>/dev/null || true
-        for _ in $(seq 150); do
-            keeper >/dev/null || break
-            sleep 0.2
-        done
-    fi
-    rm -f "$home/keeper.pid"
+    finish tidy
+    finish keep
     [ ! -x "$home/venv/bin/ray" ] || "$home/venv/bin/ray" stop --force >/dev/null
 }
 
 case ${1:-} in
-install | serve | keep | restart | stop) "$@" ;;
+install | serve | keep | tidy | restart | stop) "$@" ;;
 ray) run_ray "${@:2}" ;;
 *) fail "what shall be done? install, ray, serve, restart or stop" ;;
 esac

@@ -70,6 +70,9 @@ class Launcher:
             capture_output=True,
             check=True,
         )
+        wheels = Path("build/cluster/bundle/wheels")
+        if (REPOSITORY / wheels).is_dir():  # fetched before; `make bundle` sees whether they fit
+            shutil.copytree(REPOSITORY / wheels, self.checkout / wheels)
         for name in filter(None, listed.stdout.decode().split("\0")):
             source, target = REPOSITORY / name, self.checkout / name
             if source.is_file():
