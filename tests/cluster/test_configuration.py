@@ -130,10 +130,10 @@ def test_config_tells_where_each_value_comes_from_and_shows_no_secret(file, tmp_
 
 
 def test_a_wrong_value_is_named_as_it_was_set(file, tmp_path):
-    path = file("hosts = 0\n")
+    path = file("nodes = 0\n")
     for given, said in (
-        (("--set", "hosts=none"), "error: --set hosts is 'none': "),
-        ((), f"error: hosts (file {path}) is 0: "),
+        (("--set", "nodes=none"), "error: --set nodes is 'none': "),
+        ((), f"error: nodes (file {path}) is 0: "),
     ):
         done = run("config", *given)
         assert (done.returncode, done.stdout) == (2, "")
