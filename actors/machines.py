@@ -36,18 +36,22 @@ class Machines:
         limits: What they may hold.
         gpus: GPUs of a replica that can use them; see `Demand`.
         steward: Actor name of the steward.
+        own_total: Memory of the machine that it runs on, read before the steward was limited.
 
     Attributes:
         wanted: As it was given, until another is asked for.
         meant: On which nodes actors were to run at last, for those that are being started.
     """
 
-    def __init__(self, wanted: Scale, limits: Limits, gpus: float | None, steward: str) -> None:
+    def __init__(
+        self, wanted: Scale, limits: Limits, gpus: float | None, steward: str, own_total: int
+    ) -> None:
         self.wanted = wanted
         self.meant: Placed = {}
         self._limits = limits
         self._gpus = gpus
         self._steward = steward
+        self._own_total = own_total
         self._totals: dict[str, int] = {}
 
     def layout(self, pools: Iterable[PoolDemand], wanted: Scale | None = None) -> Layout:
@@ -65,7 +69,7 @@ class Machines:
     def _nodes(self) -> list[Node]:
         alive = [node for node in ray.nodes() if node["Alive"]]
         if len(alive) == 1:
-            return [_node(alive[0], _total_memory())]
+            return [_node(alive[0], self._own_total)]
         self._measure([n["NodeID"] for n in alive if n["NodeID"] not in self._totals])
         return [_node(node, self._totals.get(node["NodeID"], 0)) for node in alive]
 

@@ -20,6 +20,7 @@ from actors.layout import EMBEDDER, HOST, Kind, Layout, Limits
 from actors.leadership import Leadership
 from actors.machines import Machines
 from actors.merger import Merger
+from actors.memory import node_memory
 from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale, Topology
 from actors.model import ModelState
 from actors.pool_plan import PoolPlan
@@ -75,6 +76,7 @@ class Steward:
 
     def __init__(self, config: StewardConfig) -> None:
         self._config = config
+        machine_bytes = node_memory().total  # from here on it would be the limit
         self._memory = guard_memory(config)
         storage = Storage(config.root)
         self._catalog = Catalog(storage)
@@ -88,7 +90,7 @@ class Steward:
         self._stop = threading.Event()
         self._has_taken_over = False
         wanted = self._kept.wanted(config.scale)
-        machines = Machines(wanted, _limits(config), config.pools.gpus, config.name)
+        machines = Machines(wanted, _limits(config), config.pools.gpus, config.name, machine_bytes)
         self._pools = Pools(config.pools, config.name, machines)
         self._arrangement = Arrangement(
             self._fleet, self._pools, machines, self._newest, self._forget_load, self._stop

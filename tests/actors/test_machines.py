@@ -6,7 +6,6 @@ from actors import machines
 from actors.errors import MemoryLimitExceeded
 from actors.layout import Limits
 from actors.machines import Machines, placed_at, refuse_where_full
-from actors.memory import node_memory
 from actors.messages import AUTO, Scale
 
 GIB = 1 << 30
@@ -42,7 +41,7 @@ def cluster(monkeypatch):
 
 
 def layout():
-    return Machines(FOLLOWS, Limits(GIB, GIB, GIB // 2), None, "steward").layout(())
+    return Machines(FOLLOWS, Limits(GIB, GIB, GIB // 2), None, "steward", 16 * GIB).layout(())
 
 
 def test_nodes_are_those_that_live_with_what_ray_and_they_say(cluster):
@@ -64,17 +63,17 @@ def test_a_node_that_did_not_say_how_large_it_is_counts_as_what_ray_gives_away(c
     assert found[LABELLED].room < found[A].room
 
 
-def test_a_single_machine_is_measured_here(cluster):
+def test_a_single_machine_is_as_large_as_it_was_before_the_steward_was_limited(cluster):
     nodes, _ = cluster
     nodes[:] = [told(HEAD, head=True)]
     (machine,) = layout().nodes
-    assert machine.total == node_memory().total
+    assert machine.total == 16 * GIB
 
 
 def test_an_actor_that_starts_is_where_it_was_meant_to_be(cluster):
     _, actors = cluster
     actors |= {"host-0": "", "host-1": ""}
-    known = Machines(FOLLOWS, Limits(GIB, GIB, GIB // 2), None, "steward")
+    known = Machines(FOLLOWS, Limits(GIB, GIB, GIB // 2), None, "steward", 16 * GIB)
     known.meant = {"host-0": LABELLED, "host-1": A}
     found = known.layout(())
     assert {place.name: place.node for place in found.places if place.kind == "host"} == known.meant
