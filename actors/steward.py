@@ -19,8 +19,8 @@ from actors.job_book import JobBook
 from actors.layout import EMBEDDER, HOST, Kind, Layout, Limits
 from actors.leadership import Leadership
 from actors.machines import Machines
-from actors.merger import Merger
 from actors.memory import node_memory
+from actors.merger import Merger
 from actors.messages import ActorStatus, JobState, JobStatus, Pool, Scale, Topology
 from actors.model import ModelState
 from actors.pool_plan import PoolPlan
