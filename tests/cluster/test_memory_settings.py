@@ -72,7 +72,7 @@ def test_a_gateway_does_not_start_with_more_than_the_node_has(tmp_path):
 def test_a_model_named_by_a_relative_path_is_that_of_the_callers_folder(tmp_path):
     (tmp_path / "model").mkdir()
     told = json.loads(with_setting(tmp_path, "config", SHOAL_MODEL="onnx:./model").stdout)
-    assert told["model"] == f"onnx:{tmp_path / 'model'}"
+    assert told["settings"]["model"]["value"] == f"onnx:{tmp_path / 'model'}"
 
 
 def test_status_tells_the_plan_and_what_enforces_it(shoal, gateway):

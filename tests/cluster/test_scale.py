@@ -214,9 +214,11 @@ def test_a_scale_that_no_longer_fits_keeps_no_gateway_from_starting(shoal):
     larger = str(
         int(node_memory().total * 0.3)
     )  # three are more than the three quarters for actors
-    with patch.dict(os.environ, SHOAL_HOST_MEMORY=larger):
-        assert shoal.scale() == START
-        assert shoal.search("zebra", collections=["docs"]).coverage == 1.0
-        shoal.close()
-        assert daemon.stop(shoal.settings)
+    with (
+        patch.dict(os.environ, SHOAL_HOST_MEMORY=larger),
+        ShoalClient(root=shoal.settings.root) as other,
+    ):
+        assert other.scale() == START
+        assert other.search("zebra", collections=["docs"]).coverage == 1.0
+        assert daemon.stop(other.settings)
     assert shoal.scale().hosts == 3

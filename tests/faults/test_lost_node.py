@@ -47,7 +47,7 @@ def test_a_gateway_that_starts_again_finds_the_actors_of_the_scale_that_was_aske
 
 
 def test_every_node_is_examined_by_a_task_of_its_own(three):
-    _, _, shoal = three
+    _, shoal = three
     found = shoal.doctor()
     assert [c for c in found.checks if c.severity == "error"] == []
     for area in ("storage", "ports", "enforcement", "limits"):
