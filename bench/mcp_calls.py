@@ -112,6 +112,9 @@ def open_ways(
         {"repo": str(work / "corpus"), "top_k": LIMIT},
     )
 
+    with ExitStack() as once:  # a server that made its index looks for changes less often
+        opened(once, semble, texts)
+
     def http(path: str, accept: str) -> Way:
         sessions = [McpOverHttp(endpoint, path, accept) for _ in range(most)]
         for session in sessions:
