@@ -55,16 +55,15 @@ def serving(root: Path, shoal: Path = SHOAL, **settings: str) -> Iterator[Endpoi
     """
     rooms = Rooms(Settings(root=str(root)))
     command = [shoal, "serve", "--host", "127.0.0.1", "--port", "0", "--root", root]
-    with program(command, rooms.log, settings, lambda: _is_ready(rooms)):
-        try:
+    try:
+        with program(command, rooms.log, settings, lambda: _is_ready(rooms)):
             running = rooms.read()
             if running is None:
                 message = "the gateway ended just after its start"
                 raise RuntimeError(message)
             yield running.endpoint
-        finally:
-            down(root)
-    shutil.rmtree(rooms.folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(rooms.folder, ignore_errors=True)
 
 
 @contextmanager
