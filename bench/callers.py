@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,13 @@ def together(new_caller: NewCaller, queries: int, callers: int, seconds: float) 
             number += callers
         return ms
 
+    def finished(worked: Future[list[float]]) -> None:
+        if worked.exception():
+            begin.abort()  # else the others would wait for this one for ever
+
     with ThreadPoolExecutor(callers) as threads:
-        ms = [one for found in threads.map(work, range(callers)) for one in found]
+        working = [threads.submit(work, first) for first in range(callers)]
+        for one in working:
+            one.add_done_callback(finished)
+        ms = [took for worked in as_completed(working) for took in worked.result()]
     return {"callers": callers, "per_s": round(len(ms) / seconds, 1), "ms": ms}

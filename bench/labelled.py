@@ -1,7 +1,8 @@
 """Labelled questions for chunkers: documents, and the spans of them that answer.
 
 `chunkeval` (Chroma's chunking evaluation) marks the excerpts that answer a question; `semble3`
-(three repositories of semble's benchmark) marks files, and for some questions a definition's lines.
+(three repositories of semble's benchmark) marks files, and for some questions a definition's lines;
+`cookbook_code` (Anthropic's cookbook) marks chunks of ninety source files.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class LabelledSet:
 
     Attributes:
         name: Whose they are.
-        language: What nearly all of them are written in.
+        language: What nearly all of them are written in; "" for many.
         documents: By path.
         questions: About them.
     """
@@ -112,6 +113,25 @@ def chunkeval() -> LabelledSet:
         spans = [(path, documents[path].span(*span)) for span in asked["spans"]]
         questions.append(Question(asked["text"], frozenset([path]), spans))
     return LabelledSet("chunkeval", "markdown", documents, questions)
+
+
+def cookbook_code() -> LabelledSet:
+    """Read the source files, put together from their chunks, and the questions about these."""
+    folder = _folder("cookbook-code")
+    texts: dict[str, str] = {}
+    places: dict[str, tuple[str, int, int]] = {}
+    for row in _json_lines(folder / "corpus.jsonl"):
+        path, before = row["path"], texts.get(row["path"], "")
+        texts[path] = before + row["text"]
+        places[row["id"]] = (path, len(before), len(texts[path]))
+    documents = {path: Document(path, text) for path, text in texts.items()}
+    answers = _answers(folder / "qrels.tsv")
+    questions = []
+    for asked in _json_lines(folder / "queries.jsonl"):
+        marked = [places[name] for name in sorted(answers[asked["id"]])]
+        spans = [(path, documents[path].span(start, end)) for path, start, end in marked]
+        questions.append(Question(asked["text"], frozenset(path for path, _ in spans), spans))
+    return LabelledSet("cookbook-code", "", documents, questions)
 
 
 def semble3() -> list[LabelledSet]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import report
 from corpus import copy_standard_library, queries
-from sides import SEMBLE, SHOAL, gateway, semble_environment
+from sides import SEMBLE, SHOAL, down, gateway, semble_environment
 from stdio import Session
 
 COLLECTION = "stdlib"
@@ -45,13 +45,14 @@ def main() -> None:
     parse.add_argument("--out", type=Path, default=report.RESULTS / "mcp_start.json")
     parse.add_argument("--rounds", type=int, default=15)
     parse.add_argument("--searches", type=int, default=100)
+    parse.add_argument("--cold", type=int, default=5, help="starts where no gateway runs")
     given = parse.parse_args()
     report.require_peer()
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
-        report.write(given.out, measure(Path(folder), given.rounds, given.searches))
+        report.write(given.out, measure(Path(folder), given.rounds, given.searches, given.cold))
 
 
-def measure(work: Path, rounds: int, searches: int) -> dict[str, Any]:
+def measure(work: Path, rounds: int, searches: int, cold: int) -> dict[str, Any]:
     """Return all figures; `work` is an empty folder."""
     corpus, root, cache = work / "corpus", work / "root", work / "cache"
     cache.mkdir()
@@ -59,8 +60,8 @@ def measure(work: Path, rounds: int, searches: int) -> dict[str, Any]:
     asked = [query.text for query in queries(corpus, searches)]
     servers = {
         "shoal": Server(
-            (SHOAL, "mcp", "--root", root),
-            dict(os.environ),
+            (SHOAL, "mcp"),
+            {**os.environ, "SHOAL_ROOT": str(root)},
             {"collections": [COLLECTION], "limit": LIMIT},
         ),
         "semble": Server(
@@ -73,6 +74,7 @@ def measure(work: Path, rounds: int, searches: int) -> dict[str, Any]:
             start(server, asked[0])  # warms the file cache, and semble's cache of its index
         starts = in_turn(servers, rounds, asked[0])
         memory, searched = held(servers, asked)
+        from_nothing = [nothing_running(servers["shoal"], root, asked[0]) for _ in range(cold)]
     return {
         "corpus": copied,
         "rounds": rounds,
@@ -80,6 +82,7 @@ def measure(work: Path, rounds: int, searches: int) -> dict[str, Any]:
             name: figures(found) | memory[name] | {"search_ms": report.summary(searched[name])}
             for name, found in starts.items()
         },
+        "shoal_nothing_running": figures(from_nothing),
         "semble_over_shoal": {step: compare(starts, step) for step in _STEPS},
     }
 
@@ -109,6 +112,12 @@ def start(server: Server, query: str) -> dict[str, float]:
         session.search(query, server.scope)
         spent["first_search"] = time.perf_counter() - started
     return spent
+
+
+def nothing_running(server: Server, root: Path, query: str) -> dict[str, float]:
+    """Return the seconds to each answer where the first search has to start the gateway."""
+    down(root)
+    return start(server, query)
 
 
 def held(

@@ -3,7 +3,7 @@
 # Arguments are names of benchmarks; without any, all run: bench/run.sh query mcp_start
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- index_stdlib query hop mcp_start embed engines lexical search under_fire growth filtered \
+[ $# -gt 0 ] || set -- index_stdlib query hop mcp_start mcp_calls embed engines lexical search under_fire growth filtered \
     scaling simulate small_change chunking reindex
 
 .venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-bench

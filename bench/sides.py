@@ -9,22 +9,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 from report import MB, MODEL, PEER_PYTHON
 
 from cluster.client import ShoalClient
-from cluster.daemon import Rooms
+from cluster.daemon import Endpoint, Rooms
 from cluster.settings import Settings
 
 SHOAL = Path(sys.executable).with_name("shoal")
 SEMBLE = PEER_PYTHON.with_name("semble")
 _PEER = Path(__file__).with_name("semble_peer.py")
 _SAMPLE_S = 0.2
+_START_S = 300.0
+"""vLLM's server takes a minute on two cores."""
+_POLL_S = 0.5
+_STOP_S = 30.0
 
 
 @contextmanager
@@ -37,6 +42,74 @@ def gateway(root: Path) -> Iterator[ShoalClient]:
         finally:
             down(root)
             shutil.rmtree(Rooms(Settings(root=str(root))).folder, ignore_errors=True)
+
+
+@contextmanager
+def serving(root: Path, shoal: Path = SHOAL, **settings: str) -> Iterator[Endpoint]:
+    """Run a gateway on a port of this machine while the block lasts, then forget its files.
+
+    Args:
+        root: Of the gateway.
+        shoal: The program, of any environment that has it.
+        settings: Variables of its environment, beside ours.
+    """
+    rooms = Rooms(Settings(root=str(root)))
+    command = [shoal, "serve", "--host", "127.0.0.1", "--port", "0", "--root", root]
+    try:
+        with program(command, rooms.log, settings, lambda: _is_ready(rooms)):
+            running = rooms.read()
+            if running is None:
+                message = "the gateway ended just after its start"
+                raise RuntimeError(message)
+            yield running.endpoint
+    finally:
+        shutil.rmtree(rooms.folder, ignore_errors=True)
+
+
+@contextmanager
+def program(
+    command: Sequence[str | Path],
+    log: Path,
+    settings: dict[str, str],
+    is_ready: Callable[[], bool],
+) -> Iterator[psutil.Popen]:
+    """Run a server while the block lasts, which begins once it is ready."""
+    with log.open("w") as said:
+        process = psutil.Popen(
+            [str(part) for part in command],
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        give_up = time.monotonic() + _START_S
+        while not is_ready():
+            if process.poll() is not None or time.monotonic() > give_up:
+                message = f"{command[0]} does not start: {log.read_text()[-2000:]}"
+                raise RuntimeError(message)
+            time.sleep(_POLL_S)
+        yield process
+    finally:
+        if process.poll() is None:
+            family = [process, *process.children(recursive=True)]
+            process.terminate()
+            for survivor in psutil.wait_procs(family, timeout=_STOP_S)[1]:
+                survivor.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET succeeds."""
+    try:
+        return httpx2.get(url, timeout=5).is_success
+    except httpx2.HTTPError:
+        return False
+
+
+def _is_ready(rooms: Rooms) -> bool:
+    running = rooms.read()
+    return running is not None and answers(f"{running.endpoint.url}/readyz")
 
 
 def down(root: Path) -> None:
