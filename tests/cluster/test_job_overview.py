@@ -98,6 +98,8 @@ class Impatient:
 def test_ctrl_c_leaves_a_followed_job_running_and_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(job_commands, "client", lambda _settings: Impatient())
     with pytest.raises(KeyboardInterrupt):
-        job_commands.jobs("0a1b", follow=True, root=None, url=None, debug=False)
+        job_commands.jobs(
+            "0a1b", follow=True, root=None, url=None, config=None, chosen=None, debug=False
+        )
     said = "job 0a1b goes on in the background; `shoal jobs 0a1b --follow` shows it, --cancel ends"
     assert capsys.readouterr().err.startswith(said)

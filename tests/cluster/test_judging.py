@@ -1,5 +1,6 @@
 """What is found, as findings: how grave, and the way out."""
 
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -133,7 +134,14 @@ def test_versions_that_break_are_errors_and_others_warnings():
     }
 
 
-def test_who_can_read_a_token_is_told(tmp_path, monkeypatch):
+@pytest.fixture
+def nothing_set(monkeypatch):
+    """An environment without variables of ours, among them those that only tests know."""
+    for name in [name for name in os.environ if name.startswith("SHOAL_")]:
+        monkeypatch.delenv(name)
+
+
+def test_who_can_read_a_token_is_told(tmp_path, monkeypatch, nothing_set):
     file = tmp_path / "shoal.toml"
     file.write_text('token = "of sixteen characters"\n')
     file.chmod(0o644)
@@ -154,7 +162,7 @@ def test_who_can_read_a_token_is_told(tmp_path, monkeypatch):
     assert list(of_file(tmp_path / "none", "here", "it")) == []
 
 
-def test_a_gateway_of_others_is_asked_with_a_token(monkeypatch):
+def test_a_gateway_of_others_is_asked_with_a_token(nothing_set):
     ((area, severity, said),) = gravest(of_settings(Settings(url="https://x.example"), "here"))
     assert (area, severity) == ("auth", "error")
     assert "set SHOAL_TOKEN" in said
