@@ -12,13 +12,13 @@ from actors.examining.storing import QUICKLY
 from actors.index.checksums import read_sums
 from actors.messages import JobStatus
 from actors.storage import Storage
-from cluster.copying import Progress, as_task, check_elsewhere, in_a_task, side_by_side
+from cluster.copying import CopyJob, as_task, check_elsewhere, in_a_task, side_by_side
 from cluster.holding import Holding
 from cluster.mounts import reading_options
 from cluster.settings import Settings
 
 
-class BackupJob:
+class BackupJob(CopyJob):
     """Copies the newest generation of a collection to a place for backups.
 
     What is there already is not copied again. The record that makes it a backup is written last:
@@ -33,8 +33,6 @@ class BackupJob:
         report: Told how far the job is.
     """
 
-    embedders: tuple[str, ...] = ()
-
     def __init__(
         self,
         job_id: str,
@@ -44,15 +42,12 @@ class BackupJob:
         settings: Settings,
         report: Callable[[JobStatus], None],
     ) -> None:
-        self.status = JobStatus(
-            job_id, collection, kind="backup", source=place, started_at=time.time()
-        )
-        self.publishes = False
+        status = JobStatus(job_id, collection, kind="backup", source=place, started_at=time.time())
+        super().__init__(status, report)
         self._collection = collection
         self._place = place
         self._storage = storage
         self._settings = settings
-        self._progress = Progress(self.status, report)
 
     async def open(self) -> None:
         """Find the generation, and the place.
@@ -88,13 +83,6 @@ class BackupJob:
             backups = Backups(await asyncio.to_thread(Storage, self._place))
             await asyncio.to_thread(backups.keep, pinned(manifest, digests))
         self.status = self._progress.done(number)
-        return self.status
-
-    def now(self) -> JobStatus:
-        """Return how far it is at this moment."""
-        if self.status.state.is_final:
-            return self.status
-        self.status = self._progress.now()
         return self.status
 
     async def _copy(self, folder: Folder, options: dict[str, object]) -> Copied:

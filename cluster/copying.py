@@ -78,6 +78,34 @@ class Progress:
         return self.status
 
 
+class CopyJob:
+    """A job of the gateway that copies files.
+
+    Args:
+        status: As it begins.
+        report: Told of each step.
+
+    Attributes:
+        status: How far it is; whoever runs it sets how it ended.
+        publishes: Whether it may not be cancelled any more.
+        embedders: The replicas that it uses: it embeds nothing.
+    """
+
+    embedders: tuple[str, ...] = ()
+
+    def __init__(self, status: JobStatus, report: Callable[[JobStatus], None]) -> None:
+        self.status = status
+        self.publishes = False
+        self._progress = Progress(status, report)
+
+    def now(self) -> JobStatus:
+        """Return how far it is at this moment."""
+        if self.status.state.is_final:
+            return self.status
+        self.status = self._progress.now()
+        return self.status
+
+
 async def side_by_side(work: Iterable[Awaitable[_T]]) -> list[_T]:
     """Return what all of it comes to, in order; a few at a time are begun and under way."""
     found: dict[int, _T] = {}

@@ -17,13 +17,13 @@ from actors.index.stored import segment_folder
 from actors.messages import JobStatus, SegmentRef
 from actors.restoring import Restored, Source, restore_dead_rows, restore_segment
 from actors.storage import Storage
-from cluster.copying import Progress, as_task, in_a_task, opened, side_by_side
+from cluster.copying import CopyJob, as_task, in_a_task, opened, side_by_side
 from cluster.jobs import Withdrawn
 from cluster.mounts import reading_options
 from cluster.settings import Settings
 
 
-class RestoreJob:
+class RestoreJob(CopyJob):
     """Brings a collection back from a backup.
 
     Its segments get names of their own, are compared file by file with the hashes that the backup
@@ -42,8 +42,6 @@ class RestoreJob:
         report: Told how far the job is.
     """
 
-    embedders: tuple[str, ...] = ()
-
     def __init__(
         self,
         job_id: str,
@@ -56,10 +54,10 @@ class RestoreJob:
         announce: Callable[[], Awaitable[None]],
         report: Callable[[JobStatus], None],
     ) -> None:
-        self.status = JobStatus(
+        status = JobStatus(
             job_id, source.name, kind="restore", source=source.place, started_at=time.time()
         )
-        self.publishes = False
+        super().__init__(status, report)
         self._source = source
         self._generation = generation
         self._replaces = replaces
@@ -68,7 +66,6 @@ class RestoreJob:
         self._settings = settings
         self._may_publish = may_publish
         self._announce = announce
-        self._progress = Progress(self.status, report)
 
     async def open(self) -> None:
         """Find the backup, and what it is published on.
@@ -104,13 +101,6 @@ class RestoreJob:
         for (number, _), ref in zip(numbered, whole, strict=True):
             shards[number].append(ref)
         return await self._publish(tuple(tuple(shards[n]) for n in range(len(manifest.shards))))
-
-    def now(self) -> JobStatus:
-        """Return how far it is at this moment."""
-        if self.status.state.is_final:
-            return self.status
-        self.status = self._progress.now()
-        return self.status
 
     def _open(self) -> None:
         source = self._source

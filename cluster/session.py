@@ -75,7 +75,7 @@ def detach() -> None:
 
 
 def wait_for_nodes(wanted: int, on_phase: Callable[[str], None]) -> None:
-    """Wait until so many nodes have joined a new cluster: actors stay where they start.
+    """Wait until so many nodes have joined a new cluster: actors need not move then.
 
     Where actors are there already, or a node does not come, the others serve.
     """
