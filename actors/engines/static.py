@@ -28,6 +28,9 @@ from actors.errors import InvalidRequest, ModelLoadError
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 FILES = (WEIGHTS, TOKENIZER, CONFIG)
 
+# A key of the config beyond model2vec's: whether the model was trained on split identifiers.
+SPLITS = "split_identifiers"
+
 # Tokens read of one text where the config says nothing: model2vec's own default.
 DEFAULT_TOKENS = 512
 # The most a config can ask for, also by `null`: keeps the rows of one text to some 10 MB.
@@ -113,7 +116,8 @@ class StaticEngine:
         highest = max(tokenizer.get_vocab().values())
         self.batch_tokens = card.max_tokens
         self._table: _Table | None = _map_table(card.path, 1 + highest)
-        self._reader = TokenReader(tokenizer, card.max_tokens)
+        splits = bool(_config(card.path).get(SPLITS))
+        self._reader = TokenReader(tokenizer, card.max_tokens, splits)
         self._name = card.fingerprint
 
     @property
@@ -209,14 +213,23 @@ def _map_array(folder: Path, name: str, dtypes: Mapping[str, str]) -> NDArray[An
 
 def _most_tokens(folder: Path) -> int:
     """Return how many tokens of a text are read, by the config's `max_length`."""
+    most = _config(folder).get("max_length", DEFAULT_TOKENS)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        most = config.get("max_length", DEFAULT_TOKENS)
         if most is not None and int(most) < 1:
             raise _refuse(folder, f"{CONFIG} has max_length {most}, which reads nothing")
         return MOST_TOKENS if most is None else min(int(most), MOST_TOKENS)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise _refuse(folder, f"{CONFIG} is unreadable ({error!r})") from error
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _refuse(folder, f"{CONFIG} is unreadable ({error!r})") from error
+    if not isinstance(config, dict):
+        raise _refuse(folder, f"{CONFIG} is unreadable (it holds no object)")
+    return config
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:

@@ -283,6 +283,26 @@ def header(**entries):
     return len(text).to_bytes(8, "little") + text
 
 
+def test_identifiers_are_split_where_the_config_says_that_the_model_was_trained_so(tmp_path):
+    plain, splitting = (
+        open_folder(write_model(tmp_path / name, **config))
+        for name, config in (("plain", {}), ("splitting", {"split_identifiers": True}))
+    )
+    asked, words = ["parseJson(sea_wave)"], ["parse json(sea wave)"]
+    np.testing.assert_array_equal(
+        splitting.embed(asked, "query"), plain.embed([words[0].removesuffix(")")], "query")
+    )
+    assert not np.array_equal(plain.embed(asked, "query"), plain.embed(words, "query"))
+
+
+def test_the_way_of_reading_identifiers_is_part_of_the_vector_space(tmp_path):
+    spaces = {
+        str(fingerprint(write_model(tmp_path / str(number), **config)))
+        for number, config in enumerate(({}, {"split_identifiers": True}))
+    }
+    assert len(spaces) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
