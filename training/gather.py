@@ -33,7 +33,7 @@ from training.pairs.reference import (
 logger = logging.getLogger("shoal.training")
 
 HERE = Path(__file__).resolve().parent
-MOST_OF_A_SOURCE = 6_000  # pairs of one kind: no package decides what a word means
+MOST_OF_A_SOURCE = 5_000  # pairs of one kind: no package decides what a word means
 MOST_OF_A_QUERY = 2  # "Constructor." asks for nothing
 SEED = 0
 _VENDORED = ("/_vendor/", "/vendor/", "/third_party/", "/locale/", "/node_modules/")

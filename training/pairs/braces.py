@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from training.pairs.pair import Pair, make_pair, one_line
+from training.pairs.pair import Pair, make_pair, summary_of
 
 LANGUAGES = {
     ".c": "c", ".h": "c", ".cc": "c", ".cpp": "c", ".hpp": "c", ".hh": "c",
@@ -32,6 +32,8 @@ _TAGS = re.compile(r"</?[A-Za-z][^<>]*>")
 _INLINE = re.compile(r"\{@\w+\s+([^{}]*)\}")
 _FIELDS = re.compile(r"^[ \t]*[@\\](?!brief|p\b|c\b|a\b|ref)[a-z]+\b", re.MULTILINE)
 _BRIEF = re.compile(r"[@\\](?:brief|p|c|a|ref)\s")
+_CLOSING = ("}", ";", ",", "end")
+_OPENING = ("//", "/*", "#", "--")
 _LONGEST = 30  # lines of a definition
 _MOST_CHARACTERS = 2_400
 _FEWEST_REST = 80
@@ -63,7 +65,8 @@ def definition(text: str, indent: int) -> str:
         bare = line.strip()
         if bare and depth < indent:
             break
-        if not bare and (not kept or kept[-1].rstrip().endswith(("}", ";", "end"))):
+        closed = bool(kept) and kept[-1].rstrip().endswith(_CLOSING)
+        if (not bare and (closed or not kept)) or (closed and bare.startswith(_OPENING)):
             break
         kept.append(line)
         if depth == indent and bare.rstrip(";,)") in {"}", "end"}:
@@ -78,5 +81,4 @@ def _told(comment: str) -> tuple[str, str]:
     plain = html.unescape(_TAGS.sub(" ", plain)).strip()
     fields = _FIELDS.search(plain)
     told = plain[: fields.start()].strip() if fields else plain
-    first, _, rest = told.partition("\n\n")
-    return one_line(first), rest.strip()
+    return summary_of(told)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 MOST_QUERY = 300  # characters
 MOST_PASSAGE = 1_000  # characters: about 250 word pieces
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_LONG_SUMMARY = 160  # characters
 _BLANKS = re.compile(r"\s+")
 _LEGAL = re.compile(r"copyright|licen[sc]e|warrant|all rights reserved|spdx-", re.IGNORECASE)
 _FEWEST_LETTERS = 0.5  # of a query: tables, drawings and encoded data have fewer
@@ -33,6 +35,19 @@ class Pair:
 def one_line(text: str) -> str:
     """Return the text with every run of white space as one blank."""
     return _BLANKS.sub(" ", text).strip()
+
+
+def summary_of(text: str) -> tuple[str, str]:
+    """Return what a comment says first, in one line, and the rest of it.
+
+    That is its first paragraph, or the first sentence of a long one.
+    """
+    first, _, rest = text.strip().partition("\n\n")
+    summary = one_line(first)
+    if len(summary) > _LONG_SUMMARY:
+        summary, *others = _SENTENCE.split(summary, maxsplit=1)
+        rest = "\n\n".join([*others, rest])
+    return summary, rest.strip()
 
 
 def is_query(text: str, fewest_words: int = 3) -> bool:

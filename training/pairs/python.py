@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 from actors.engines.identifiers import split_identifiers
-from training.pairs.pair import Pair, make_pair, one_line
+from training.pairs.pair import Pair, make_pair, summary_of
 
 KIND = "python"
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -34,12 +34,6 @@ def pairs_of_python(text: str, source: str) -> Iterator[Pair]:
             found.extend(_of_definition(node, lines, source))
     found.extend(_of_comments(text, source))
     yield from filter(None, found)
-
-
-def summary_of(docstring: str) -> tuple[str, str]:
-    """Return the first paragraph of a docstring, and the rest of it."""
-    first, _, rest = docstring.strip().partition("\n\n")
-    return one_line(first), rest.strip()
 
 
 def _of_definition(node: _Definition, lines: list[str], source: str) -> Iterator[Pair | None]:
