@@ -69,16 +69,18 @@ def files_of(archive: Path) -> Iterator[File]:
         yield from _files_of_zip(archive)
         return
     command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:  # noqa: S603
-        with tarfile.open(fileobj=unpacking.stdout, mode="r|") as members:
-            for member in members:
-                content = members.extractfile(member) if member.isreg() else None
-                if content is None:
-                    continue
-                if member.name.endswith(_NESTED):
-                    yield from _files_of_zip(io.BytesIO(content.read()))
-                elif member.size <= _MOST_BYTES:
-                    yield _text(member.name, content.read())
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking,  # noqa: S603
+        tarfile.open(fileobj=unpacking.stdout, mode="r|") as members,
+    ):
+        for member in members:
+            content = members.extractfile(member) if member.isreg() else None
+            if content is None:
+                continue
+            if member.name.endswith(_NESTED):
+                yield from _files_of_zip(io.BytesIO(content.read()))
+            elif member.size <= _MOST_BYTES:
+                yield _text(member.name, content.read())
 
 
 def _files_of_zip(archive: Path | io.BytesIO) -> Iterator[File]:

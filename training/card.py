@@ -1,6 +1,6 @@
 """The model's card: what the folder holds, how it was made, and how good it is.
 
-    python -m training.card [FOLDER]
+python -m training.card [FOLDER]
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import Pool
+from multiprocessing.pool import Pool as PoolOfProcesses
 
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +45,19 @@ def encode(tokenizer: str, texts: Sequence[str]) -> Bags:
         texts: Any.
     """
     parts = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
-    with Pool() as processes:
-        read = processes.starmap(_encode_part, [(tokenizer, part) for part in parts])
+    read = _processes().starmap(_encode_part, [(tokenizer, part) for part in parts])
     lengths = np.concatenate([lengths for _, _, lengths in read])
     return Bags(
         np.concatenate([ids for ids, _, _ in read]),
         np.concatenate([counts for _, counts, _ in read]),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     )
+
+
+@cache
+def _processes() -> PoolOfProcesses:
+    """Return processes that were forked before anything was on a GPU."""
+    return Pool()
 
 
 @cache

@@ -1,6 +1,6 @@
 """Make the built-in model: gather, distil, choose the word pieces, and learn from the pairs.
 
-    python -m training.fine_tune [--output actors/engines/builtin] [--work .training]
+python -m training.fine_tune [--output actors/engines/builtin] [--work .training]
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def make(work: Path, output: Path) -> None:
     base = read_base(distill.make(teacher, work / "base"))
     logger.info("%5.0f s  distilled", time.monotonic() - started)
     file = work / "pairs.jsonl.gz"
-    pairs = [p for p in gather.read(file if file.exists() else gather.gather(work))]
-    pairs = [pair for pair in pairs if not gather.is_held_out(pair)]
+    gathered = gather.read(file if file.exists() else gather.gather(work))
+    pairs = [pair for pair in gathered if not gather.is_held_out(pair)]
     logger.info("%5.0f s  gathered %s pairs", time.monotonic() - started, f"{len(pairs):,}")
     rows = (MOST_BYTES // (base.table.shape[1] + BYTES_OF_A_PIECE)) - 200
     words = count_words(text for pair in pairs for text in (pair.query, pair.passage))
@@ -74,9 +74,7 @@ def read_base(folder: Path) -> Vocabulary:
     return Vocabulary(json.loads((folder / TOKENIZER).read_text(encoding="utf-8")), table)
 
 
-def courses_of(
-    pairs: Sequence[Pair], vocabulary: Vocabulary, teacher: Teacher
-) -> list[Lessons]:
+def courses_of(pairs: Sequence[Pair], vocabulary: Vocabulary, teacher: Teacher) -> list[Lessons]:
     """Encode all pairs; the teacher reads the first `TAUGHT` of them, by chance."""
     shuffled = random.Random(SEED).sample(pairs, len(pairs))  # noqa: S311 - the same each time
     taught, others = shuffled[:TAUGHT], shuffled[TAUGHT:]
@@ -84,9 +82,7 @@ def courses_of(
     return [*courses, _lessons(others, vocabulary, None)] if others else courses
 
 
-def _lessons(
-    pairs: Sequence[Pair], vocabulary: Vocabulary, teacher: Teacher | None
-) -> Lessons:
+def _lessons(pairs: Sequence[Pair], vocabulary: Vocabulary, teacher: Teacher | None) -> Lessons:
     tokenizer = json.dumps(vocabulary.tokenizer)
     halves = [pair.query for pair in pairs], [pair.passage for pair in pairs]
     queries, passages = (DeviceBags(encode(tokenizer, texts), "cpu") for texts in halves)

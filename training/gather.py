@@ -1,6 +1,6 @@
 """Gather the pairs: fetch the packages, read them, leave out what may not be trained on.
 
-    python -m training.gather --work .training        writes .training/pairs.jsonl.gz
+python -m training.gather --work .training        writes .training/pairs.jsonl.gz
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing import Pool
 from pathlib import Path, PurePath
 
 from training import archives, exclusion
-from training.pairs.asking import asked
+from training.pairs import asking
 from training.pairs.braces import LANGUAGES, pairs_of_code
 from training.pairs.pair import Pair
 from training.pairs.prose import ENDINGS, pairs_of_prose
@@ -88,14 +88,15 @@ def admit(pairs: Iterable[Pair], excluded: exclusion.Hashes) -> Iterator[Pair]:
     left_out = 0
     for pair in pairs:
         key = pair.query.lower()
-        if asked[key] >= MOST_OF_A_QUERY or pair.passage in answers and pair.kind != "prose":
+        is_repeat = pair.passage in answers and pair.kind != "prose"
+        if asked[key] >= MOST_OF_A_QUERY or is_repeat:
             continue
         if exclusion.occurs((pair.query, pair.passage), excluded):
             left_out += 1
             continue
         asked[key] += 1
         answers.add(pair.passage)
-        yield asked(pair)
+        yield asking.asked(pair)
     logger.info("excluded  %s pairs, whose texts stand in a retrieval set", f"{left_out:,}")
 
 

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from training.encode import Bags
 
-
 Vectors = npt.NDArray[np.float32]
 
 
@@ -219,9 +218,7 @@ def loss_of(
     return loss
 
 
-def _divergence(
-    similar: torch.Tensor, taught: torch.Tensor, settings: Settings
-) -> torch.Tensor:
+def _divergence(similar: torch.Tensor, taught: torch.Tensor, settings: Settings) -> torch.Tensor:
     """Return how far the student's similarities are from the teacher's, over the batch."""
     student, teacher = (s / settings.teacher_temperature for s in (similar, taught))
     ways = [

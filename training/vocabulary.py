@@ -97,11 +97,12 @@ def _count_pieces(tokenizer: Tokenizer, words: Counter[str]) -> Counter[str]:
     """Count pieces by the words that they are part of."""
     seen: Counter[str] = Counter()
     listed = list(words)
+    names = {number: piece for piece, number in tokenizer.get_vocab().items()}
     tokenizer.no_padding()
     tokenizer.no_truncation()
     for word, encoding in zip(
         listed, tokenizer.encode_batch_fast(listed, add_special_tokens=False), strict=True
     ):
-        for piece in encoding.tokens:
-            seen[piece] += words[word]
+        for piece in encoding.ids:
+            seen[names[piece]] += words[word]
     return seen

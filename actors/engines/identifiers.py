@@ -1,4 +1,4 @@
-"""Identifiers to words, for models that were trained so: `getUserById` reads as `get User By Id`."""
+"""Identifiers to words, for models trained so: `getUserById` reads as `get User By Id`."""
 
 from __future__ import annotations
 

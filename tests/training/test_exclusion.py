@@ -47,9 +47,13 @@ def test_every_pair_of_a_sets_function_is_left_out(excluded):
         ("Close the stream once its buffers are written.", "something else altogether is here"),
         ("CLOSE THE STREAM, once its buffers are written", "something else altogether is here"),
         ("whatever else it may be that somebody asks", FUNCTION.partition('"""')[2]),
-        ("whatever else it may be", "if x:\n  while stream.pending and timeout.remaining_seconds() > 0:\n"),
         (
-            "Returns the number of tentacles that are held by the squid at the given moment in time.",
+            "whatever else it may be",
+            "if x:\n  while stream.pending and timeout.remaining_seconds() > 0:\n",
+        ),
+        (
+            "Returns the number of tentacles that are held by the squid at the given"
+            " moment in time.",
             "def tentacles(): return 8",
         ),
         (QUESTION, "It holds on until the prey is eaten, as a rule."),
@@ -66,7 +70,14 @@ def test_other_pairs_stay(excluded):
 
 @pytest.mark.parametrize(
     "name",
-    ["fastapi", "FastAPI", "golang-github-gin-gonic-gin-dev", "liblog4cxx-dev", "librust-alacritty-terminal-dev", "model2vec"],
+    [
+        "fastapi",
+        "FastAPI",
+        "golang-github-gin-gonic-gin-dev",
+        "liblog4cxx-dev",
+        "librust-alacritty-terminal-dev",
+        "model2vec",
+    ],
 )
 def test_packages_that_sets_ask_about_are_known(name):
     assert exclusion.is_excluded_package(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 
 from training.pairs.pair import Pair, is_query, make_pair, one_line, shorten
@@ -17,7 +17,9 @@ Section = tuple[str, str, str]
 """The heading above, the heading, and the text below it."""
 
 _MARKDOWN = re.compile(r"^(#{1,5})[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
-_UNDERLINED = re.compile(r"^(?P<title>\S.{2,90})\n(?P<line>([=\-~^\"'`*+#])\3{2,})[ \t]*$", re.MULTILINE)
+_UNDERLINED = re.compile(
+    r"^(?P<title>\S.{2,90})\n(?P<line>([=\-~^\"'`*+#])\3{2,})[ \t]*$", re.MULTILINE
+)
 _POD = re.compile(r"^=head([1-4])[ \t]+(.+)$", re.MULTILINE)
 _HTML = re.compile(r"<h([1-5])\b[^>]*>(.*?)</h\1>", re.DOTALL | re.IGNORECASE)
 _UNSEEN = re.compile(
@@ -29,7 +31,9 @@ _TAG = re.compile(r"<[^<>]{1,500}>")
 _NUMBER = re.compile(
     r"^(?i:chapter|section|appendix)?[ \t]*(?:\d{1,3}(?:\.\d+)*|[A-Z](?:\.\d+)+)[.:]?\s+(?=\w)"
 )
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|:[\w:+-]+:`~?([^`<]*?)(?: ?<[^`>]*>)?`|[BCFILX]<([^<>\n]*)>")
+_LINK = re.compile(
+    r"!?\[([^\]\n]*)\]\([^)\n]*\)|:[\w:+-]+:`~?([^`<]*?)(?: ?<[^`>]*>)?`|[BCFILX]<([^<>\n]*)>"
+)
 _DIRECTIVE = re.compile(r"^[ \t]*(?:\.\. .*|:[\w ]+:.*|=[a-z]+\b.*|```.*)$\n?", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _FEWEST_SECTION = 120  # characters
@@ -55,9 +59,7 @@ def pairs_of_prose(text: str, path: str, source: str) -> Iterator[Pair]:
         yield from filter(None, found)
 
 
-def cloze(
-    kind: str, source: str, heading: str, body: str, chance: random.Random
-) -> Pair | None:
+def cloze(kind: str, source: str, heading: str, body: str, chance: random.Random) -> Pair | None:
     """Take one sentence out of a text: the rest is what it asks for (Lee et al. 2019)."""
     sentences = _SENTENCE.split(one_line(shorten(body, 3_000)))
     fit = [s for s in sentences if len(s.split()) in _SENTENCE_WORDS and is_query(s, 4)]
@@ -93,7 +95,11 @@ def _depth_of_line(match: re.Match[str]) -> tuple[int, str]:
     return "=-~^\"'`*+#".index(match["line"][0]), match["title"]
 
 
-def _between(headings, text, depth_of) -> Iterator[Section]:
+def _between(
+    headings: Sequence[re.Match[str]],
+    text: str,
+    depth_of: Callable[[re.Match[str]], tuple[int, str]],
+) -> Iterator[Section]:
     """Pair each heading with what stands before the next, and with the heading above it."""
     above: dict[int, str] = {}
     for number, match in enumerate(headings):

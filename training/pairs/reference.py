@@ -24,7 +24,9 @@ def pairs_of_manual(text: str, path: str, source: str) -> Iterator[Pair]:
     """Yield the pairs of one manual page: its line of purpose, its sections, its sentences."""
     chance = random.Random(f"{source}/{path}")  # noqa: S311 - the same pairs each time
     parts = _SECTION.split(text)
-    named = {title.upper(): _unroffed(body) for title, body in zip(parts[1::2], parts[2::2])}
+    named = {
+        title.upper(): _unroffed(body) for title, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
     name, _, purpose = named.pop("NAME", "").partition(" - ")
     if not purpose:
         return
