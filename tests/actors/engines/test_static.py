@@ -134,6 +134,30 @@ def test_token_weights_count(tmp_path):
     np.testing.assert_allclose(engine.embed(["sea wave"], "query")[0], expected, atol=1e-6)
 
 
+def test_a_token_counts_by_the_power_of_its_repeats_that_the_config_names(tmp_path):
+    engine = open_folder(write_model(tmp_path, repeats=0.5))
+    expected = unit(np.array([2, 1]) @ table("float64")[ids("sea", "wave")])
+    found = engine.embed(["sea wave sea sea sea"], "query")[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_repeats_weights_and_a_mapping_count_together(tmp_path):
+    weights, mapping = np.linspace(0.1, 2.0, len(VOCABULARY)), np.arange(len(VOCABULARY)) % 3
+    arrays = {"embeddings": table()[:3], "weights": weights, "mapping": mapping}
+    engine = open_folder(write_model(tmp_path, arrays, repeats=0))
+    chosen = ids("sea", "wave")
+    expected = unit(weights[chosen] @ table("float64")[mapping[chosen]])
+    found = engine.embed(["sea wave wave"], "document")[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_repeats_of_one_are_the_mean_of_model2vec(tmp_path):
+    plain = open_folder(write_model(tmp_path / "plain"))
+    whole = open_folder(write_model(tmp_path / "whole", repeats=1))
+    texts = ["sea sea wave", "parse json"]
+    np.testing.assert_array_equal(plain.embed(texts, "query"), whole.embed(texts, "query"))
+
+
 def test_tokens_may_share_rows_through_a_mapping(tmp_path):
     mapping = np.arange(len(VOCABULARY)) % 3
     arrays = {"embeddings": table()[:3], "mapping": mapping}
@@ -295,12 +319,13 @@ def test_identifiers_are_split_where_the_config_says_that_the_model_was_trained_
     assert not np.array_equal(plain.embed(asked, "query"), plain.embed(words, "query"))
 
 
-def test_the_way_of_reading_identifiers_is_part_of_the_vector_space(tmp_path):
+def test_the_ways_of_reading_and_of_counting_are_part_of_the_vector_space(tmp_path):
+    configs = ({}, {"split_identifiers": True}, {"repeats": 0.5}, {"repeats": 0.25})
     spaces = {
         str(fingerprint(write_model(tmp_path / str(number), **config)))
-        for number, config in enumerate(({}, {"split_identifiers": True}))
+        for number, config in enumerate(configs)
     }
-    assert len(spaces) == 2
+    assert len(spaces) == len(configs)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +336,8 @@ def test_the_way_of_reading_identifiers_is_part_of_the_vector_space(tmp_path):
         ("config.json", b"\xff"),
         ("config.json", b'{"max_length": "many"}'),
         ("config.json", b'{"max_length": 0}'),
+        ("config.json", b'{"repeats": "half"}'),
+        ("config.json", b'{"repeats": 2}'),
         ("tokenizer.json", b"{}"),
         ("model.safetensors", b""),
         ("model.safetensors", b"\xff" * 64),
