@@ -31,27 +31,20 @@ class Settings:
         temperature: Of the similarities in the contrastive loss.
         teacher_weight: Of the teacher's loss beside the contrastive one.
         teacher_temperature: Of the similarities that are compared with the teacher's.
-        false_negative_margin: A passage that the teacher finds as near as the right one, less this,
-            is no negative (Solatorio 2024); None to let all be.
         block: Pairs of one group that stand in a batch together: hard negatives.
         dropout: Share of tokens left out of each text.
         power: Of the number of times that a text has a token: below 1, repeats count less.
-        apart: Whether queries weigh their tokens otherwise than passages do.
-        average: Decay of the running average of the vectors, which is what is kept; 0 for none.
     """
 
-    batch: int = 1_024
-    epochs: int = 6
+    batch: int = 2_048
+    epochs: int = 12
     rate: float = 2e-3
     temperature: float = 0.05
     teacher_weight: float = 1.0
     teacher_temperature: float = 0.05
-    false_negative_margin: float | None = None
-    block: int = 1
-    dropout: float = 0.0
-    power: float = 1.0
-    apart: bool = False
-    average: float = 0.0
+    block: int = 64
+    dropout: float = 0.1
+    power: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +88,19 @@ class DeviceBags:
         return self.ids[entries], self.counts[entries], begins
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """What a model is.
-
-    Attributes:
-        table: float32 [tokens, dimension], as passages sum them.
-        query_weights: float32 [tokens]: what queries multiply them by.
-    """
-
-    table: Vectors
-    query_weights: Vectors
-
-
 class Student(torch.nn.Module):
-    """A table of vectors, and the logarithm of what each weighs in queries and in passages."""
+    """A table of vectors, and the logarithm of what each weighs."""
 
-    def __init__(self, learnt: Learnt, settings: Settings) -> None:
+    def __init__(self, table: Vectors, power: float) -> None:
         super().__init__()
-        self.table = torch.nn.Parameter(torch.from_numpy(learnt.table.copy()))
-        self.weights = torch.nn.Parameter(torch.zeros(len(learnt.table)))
-        start = torch.from_numpy(np.log(learnt.query_weights))
-        self.query_weights = torch.nn.Parameter(start, requires_grad=settings.apart)
-        self._power = settings.power
+        self.table = torch.nn.Parameter(torch.from_numpy(table.copy()))
+        self.weights = torch.nn.Parameter(torch.zeros(len(table)))
+        self._power = power
 
-    def forward(
-        self, bags: DeviceBags, rows: torch.Tensor, is_query: bool, dropout: float = 0.0
-    ) -> torch.Tensor:
+    def forward(self, bags: DeviceBags, rows: torch.Tensor, dropout: float) -> torch.Tensor:
         """Embed texts to [len(rows), dimension], each of length 1."""
         ids, counts, begins = bags.take(rows)
-        logarithms = self.weights + self.query_weights if is_query else self.weights
-        weights = counts**self._power * torch.exp(logarithms)[ids]
+        weights = counts**self._power * torch.exp(self.weights)[ids]
         if dropout:
             weights = weights * (torch.rand_like(weights) >= dropout)
         summed = functional.embedding_bag(
@@ -133,11 +108,11 @@ class Student(torch.nn.Module):
         )
         return functional.normalize(summed, dim=1)
 
-    def learnt(self) -> Learnt:
-        """Return the vectors times their weights, and the weights of queries."""
-        with torch.no_grad():
-            table = self.table * torch.exp(self.weights)[:, None]
-            return Learnt(table.cpu().numpy(), torch.exp(self.query_weights).cpu().numpy())
+    @torch.no_grad()
+    def learnt(self) -> Vectors:
+        """Return the vectors times their weights: float32 [tokens, dimension]."""
+        table: Vectors = (self.table * torch.exp(self.weights)[:, None]).cpu().numpy()
+        return table
 
 
 def learn(
@@ -147,7 +122,7 @@ def learn(
     device: str = "cpu",
     seed: int = 0,
     on_epoch: Callable[[int, float], None] | None = None,
-) -> Learnt:
+) -> Vectors:
     """Fine-tune a table of vectors.
 
     Args:
@@ -160,26 +135,22 @@ def learn(
         on_epoch: Told its number and its mean loss.
 
     Returns:
-        The model.
+        float32 [tokens, dimension].
     """
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
     # Vectors of length 1 on average, so that a rate means the same whatever the table's scale.
     scale = float(np.linalg.norm(table, axis=1).mean())
-    start = Learnt(table / scale, np.ones(len(table), dtype=np.float32))
-    student = Student(start, settings).to(device)
+    student = Student(table / np.float32(scale), settings.power).to(device)
     optimiser = torch.optim.Adam(
         [
             {"params": [student.table], "lr": settings.rate},
-            {"params": [student.weights, student.query_weights], "lr": 5 * settings.rate},
+            {"params": [student.weights], "lr": 5 * settings.rate},
         ],
         betas=(0.9, 0.99),
     )
     steps = settings.epochs * sum(len(lessons) // settings.batch for lessons in courses)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_at(step, steps))
-    averaged = torch.optim.swa_utils.AveragedModel(
-        student, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average)
-    )
     for epoch in range(settings.epochs):
         losses = []
         for lessons, rows in _turns(courses, settings, chance):
@@ -189,31 +160,23 @@ def learn(
             optimiser.step()
             schedule.step()
             losses.append(loss.detach())
-            if settings.average:
-                averaged.update_parameters(student)
         if on_epoch:
             on_epoch(epoch, float(torch.stack(losses).mean()))
-    return averaged.module.learnt() if settings.average else student.learnt()
+    return student.learnt()
 
 
 def loss_of(
     student: Student, lessons: Lessons, rows: torch.Tensor, settings: Settings
 ) -> torch.Tensor:
     """Return the loss of one batch."""
-    queries = student(lessons.queries, rows, is_query=True, dropout=settings.dropout)
-    passages = student(lessons.passages, rows, is_query=False, dropout=settings.dropout)
+    queries = student(lessons.queries, rows, settings.dropout)
+    passages = student(lessons.passages, rows, settings.dropout)
     similar = queries @ passages.T
-    taught = None
-    if lessons.teacher_queries is not None and lessons.teacher_passages is not None:
-        taught = lessons.teacher_queries[rows].float() @ lessons.teacher_passages[rows].float().T
     logits = similar / settings.temperature
-    if taught is not None and settings.false_negative_margin is not None:
-        limit = taught.diagonal()[:, None] - settings.false_negative_margin
-        near = (taught > limit) & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-        logits = logits.masked_fill(near, -1e4)
     right = torch.arange(len(rows), device=rows.device)
     loss = (functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)) / 2
-    if taught is not None and settings.teacher_weight:
+    if lessons.teacher_queries is not None and lessons.teacher_passages is not None:
+        taught = lessons.teacher_queries[rows].float() @ lessons.teacher_passages[rows].float().T
         loss = loss + settings.teacher_weight * _divergence(similar, taught, settings)
     return loss
 
@@ -259,16 +222,3 @@ def _rate_at(step: int, steps: int) -> float:
     """Return the share of the learning rate: up over the first twentieth, then down to nothing."""
     warm = max(1, steps // 20)
     return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-
-
-@torch.inference_mode()
-def embed(
-    learnt: Learnt, bags: Bags, settings: Settings, is_query: bool, device: str = "cpu"
-) -> Vectors:
-    """Embed encoded texts to float32 [texts, dimension], each of length 1."""
-    student = Student(learnt, settings).to(device)
-    held = DeviceBags(bags, device)
-    every = torch.arange(len(bags), device=device)
-    vectors = [student(held, rows, is_query).cpu() for rows in torch.split(every, 8_192)]
-    result: Vectors = torch.cat(vectors).numpy()
-    return result
