@@ -33,7 +33,7 @@ assert ray.get(first.status.remote()).detail["state"] == "unloaded"
 other = find_or_make(Embedder, config_of(5))
 assert ray.get(other.status.remote()).pid != pid
 assert ray.get(other.configuration.remote()).keep_alive_s == 5
-assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 256)
+assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 320)
 assert ray.get(other.status.remote()).detail["state"] == "ready"
 print("as it should be")
 """

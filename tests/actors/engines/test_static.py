@@ -61,10 +61,10 @@ def test_the_builtin_model_card_names_the_weights_it_came_with():
     assert weights in (BUILTIN / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_builtin_model_has_256_dimensions(builtin):
+def test_the_builtin_model_has_320_dimensions(builtin):
     vectors = builtin.embed(TEXTS, "document")
-    assert builtin.dimension == 256
-    assert vectors.shape == (len(TEXTS), 256)
+    assert builtin.dimension == 320
+    assert vectors.shape == (len(TEXTS), 320)
     assert vectors.dtype == np.float32
 
 
@@ -94,7 +94,7 @@ def test_a_batch_gives_the_vectors_that_its_texts_give_alone(builtin):
 
 
 def test_an_empty_batch_gives_no_rows(builtin):
-    assert builtin.embed([], "query").shape == (0, 256)
+    assert builtin.embed([], "query").shape == (0, 320)
 
 
 def test_queries_and_documents_are_embedded_alike(builtin):
@@ -235,7 +235,7 @@ def test_opening_and_embedding_takes_a_fraction_of_the_table_as_floats():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 28_000 * 256 * 4 / 3
+    assert peak < 23_000 * 320 * 4 / 3
 
 
 def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
@@ -250,7 +250,7 @@ def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
 
 
 def test_the_builtin_vector_space_is_the_one_that_collections_were_made_in():
-    assert str(fingerprint(BUILTIN)) == "static/ac2359e2bad1102f/int8/mean/256"
+    assert str(fingerprint(BUILTIN)) == "static/53af4fe471b5f684/int8/mean/320"
 
 
 def test_only_folders_that_model2vec_saved_are_held(tmp_path):
@@ -266,9 +266,9 @@ def test_the_fingerprint_names_the_space_in_one_line():
         "static",
         "int8",
         "mean",
-        256,
+        320,
     )
-    assert str(name) == f"static/{name.weights}/int8/mean/256"
+    assert str(name) == f"static/{name.weights}/int8/mean/320"
     assert len(name.weights) == 16
 
 
