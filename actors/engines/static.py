@@ -36,6 +36,11 @@ from actors.errors import InvalidRequest, ModelLoadError
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 FILES = (WEIGHTS, TOKENIZER, CONFIG)
 
+# Keys of the config beyond model2vec's: whether the model was trained on split identifiers, and the
+# power of the number of times that a text has a token, by which that token weighs in its mean.
+SPLITS = "split_identifiers"
+REPEATS = "repeats"
+
 # Tokens read of one text where the config says nothing: model2vec's own default.
 DEFAULT_TOKENS = 512
 # The most a config can ask for, also by `null`: keeps the rows of one text to some 10 MB.
@@ -74,6 +79,7 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
     """
     _require_files(path)
     vectors = _vectors(path)
+    _repeats(path)
     if spec.pooling not in {"", "mean"}:
         message = (
             f"{spec} asks for {spec.pooling}, and static models only have a mean of their tokens"
@@ -111,9 +117,9 @@ def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> Static
 class StaticEngine:
     """A model2vec folder, ready to embed. Safe to call from several threads.
 
-    Vectors are those of model2vec's `encode(texts, normalize=True)`, whether or not the config asks
-    for that: the engines' vectors all have length 1. Each text is computed alone, in the calling
-    thread.
+    Without the keys `split_identifiers` and `repeats`, vectors are those of model2vec's
+    `encode(texts, normalize=True)`, whether or not the config asks for that: the engines' vectors
+    all have length 1. Each text is computed alone, in the calling thread.
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -121,7 +127,8 @@ class StaticEngine:
         highest = max(tokenizer.get_vocab().values())
         self.batch_tokens = card.max_tokens
         self._table: _Table | None = _map_table(card.path, 1 + highest)
-        self._reader = TokenReader(tokenizer, card.max_tokens)
+        splits = bool(_config(card.path).get(SPLITS))
+        self._reader = TokenReader(tokenizer, card.max_tokens, splits)
         self._name = card.fingerprint
 
     @property
@@ -163,19 +170,29 @@ class _Table:
         vectors: [rows, dimension], int8 or floating, mapped.
         weights: float32 [tokens], or None where all weigh 1.
         mapping: [tokens], the row of each token, or None where they are the same.
+        repeats: A token that a text has n times counts n ** repeats times.
     """
 
     vectors: NDArray[Any]
     weights: Vectors | None
     mapping: NDArray[Any] | None
+    repeats: float
 
     def mean(self, ids: Ids) -> Vectors:
         """Return the tokens' weighted vectors, summed and divided by their number: [dimension]."""
+        number = np.float32(len(ids))
+        times: Vectors | None = None
+        if self.repeats != 1:
+            ids, counts = np.unique(ids, return_counts=True)
+            times = counts.astype(np.float32) ** np.float32(self.repeats)
         rows = self.vectors.take(ids if self.mapping is None else self.mapping[ids], axis=0)
         if self.weights is not None:
             rows = rows * self.weights[ids, None]
-        total: Vectors = rows.sum(axis=0, dtype=np.float32)
-        return total / np.float32(len(ids))
+        if times is None:
+            total: Vectors = rows.sum(axis=0, dtype=np.float32)
+        else:  # einsum, as a product by BLAS would start threads
+            total = np.einsum("i,ij->j", times, rows.astype(np.float32))
+        return total / number
 
 
 def _map_table(folder: Path, tokens: int) -> _Table:
@@ -187,7 +204,8 @@ def _map_table(folder: Path, tokens: int) -> _Table:
     per_token = [array for array in (weights, mapping) if array is not None]
     if rows_named > len(vectors) or any(len(array) < tokens for array in per_token):
         raise _refuse(folder, f"{WEIGHTS} has fewer rows than {TOKENIZER} has tokens")
-    return _Table(vectors, None if weights is None else weights.astype(np.float32), mapping)
+    floats = None if weights is None else weights.astype(np.float32)
+    return _Table(vectors, floats, mapping, _repeats(folder))
 
 
 def _vectors(folder: Path) -> NDArray[Any]:
@@ -219,14 +237,31 @@ def _map_array(folder: Path, name: str, dtypes: Mapping[str, str]) -> NDArray[An
 
 def _most_tokens(folder: Path) -> int:
     """Return how many tokens of a text are read, by the config's `max_length`."""
+    most = _config(folder).get("max_length", DEFAULT_TOKENS)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        most = config.get("max_length", DEFAULT_TOKENS)
         if most is not None and int(most) < 1:
             raise _refuse(folder, f"{CONFIG} has max_length {most}, which reads nothing")
         return MOST_TOKENS if most is None else min(int(most), MOST_TOKENS)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise _refuse(folder, f"{CONFIG} is unreadable ({error!r})") from error
+
+
+def _repeats(folder: Path) -> float:
+    """Return the config's `repeats`: 1, as model2vec counts, where it says nothing."""
+    power = _config(folder).get(REPEATS, 1)
+    if not isinstance(power, int | float) or not 0 <= power <= 1:
+        raise _refuse(folder, f"{CONFIG} has {REPEATS} {power!r}, which is no number from 0 to 1")
+    return float(power)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _refuse(folder, f"{CONFIG} is unreadable ({error!r})") from error
+    if not isinstance(config, dict):
+        raise _refuse(folder, f"{CONFIG} is unreadable (it holds no object)")
+    return config
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:

@@ -22,6 +22,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from actors.engines.batching import encodable
+from actors.engines.identifiers import split_identifiers
 
 Ids = NDArray[np.int32]
 
@@ -39,13 +40,14 @@ _BLANKS = r" \t\n\r"  # other white space stays in its word, which the tokenizer
 class TokenReader:
     """Reads texts as the ids of the tokens known in them. Safe to call from several threads."""
 
-    def __init__(self, tokenizer: Tokenizer, most: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, most: int, splits: bool = False) -> None:
         """Take over the tokenizer: its padding and truncation are replaced.
 
         Args:
             tokenizer: Any; those that work as BERT's does are read fast.
             most: Tokens read of one text. The text is first cut to so many times the characters of
                 the median token, as model2vec does, because Rust ends the process when memory does.
+            splits: Read an identifier as its words; see `split_identifiers`.
         """
         tokenizer.no_padding()
         tokenizer.enable_truncation(most)
@@ -53,7 +55,8 @@ class TokenReader:
         self._most = most
         self._characters = most * max(1, int(median(map(len, tokenizer.get_vocab()))))
         self._unknown = _unknown_id(tokenizer)
-        self._words = _Words(tokenizer) if _cuts_at_punctuation(tokenizer) else None
+        self._splits = splits
+        self._words = _Words(tokenizer, splits) if _cuts_at_punctuation(tokenizer) else None
 
     def read(self, texts: Sequence[str]) -> Iterator[Ids]:
         """Yield one int32 array for each text, in order; empty where no token is known."""
@@ -69,6 +72,8 @@ class TokenReader:
 
     def _in_batches(self, texts: Iterator[str]) -> Iterator[Ids]:
         while batch := [encodable(text) for text in islice(texts, TEXTS_AT_ONCE)]:
+            if self._splits:
+                batch = list(map(split_identifiers, batch))
             for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 yield np.array(encoding.ids, dtype=np.int32)
 
@@ -76,11 +81,13 @@ class TokenReader:
 class _Words(dict[str, bytes]):
     """Words seen, each with the bytes of its int32 ids; emptied when full."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, splits: bool) -> None:
         super().__init__()
         self._tokenizer = tokenizer
+        self._splits = splits
         added = [re.escape(token.content) for token in _added_tokens(tokenizer)]
-        word, mark = f"[^{_BLANKS}{_PUNCTUATION}]+", f"[{_PUNCTUATION}]"
+        word = f"[^{_BLANKS}{_PUNCTUATION}]+"
+        mark = f"(?!_)[{_PUNCTUATION}]" if splits else f"[{_PUNCTUATION}]"
         self._split = re.compile("|".join([*added, word, mark])).findall
 
     def ids(self, text: str) -> Ids:
@@ -88,7 +95,8 @@ class _Words(dict[str, bytes]):
         return np.frombuffer(b"".join(map(self.__getitem__, self._split(text))), dtype=np.int32)
 
     def __missing__(self, word: str) -> bytes:
-        encoding = self._tokenizer.encode(encodable(word), add_special_tokens=False)
+        text = split_identifiers(word) if self._splits else word
+        encoding = self._tokenizer.encode(encodable(text), add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int32).tobytes()
         if len(word) <= LONGEST_CACHED:
             if len(self) >= CACHED_WORDS:

@@ -13,7 +13,7 @@ try:
 except LimitExceeded as error:
     print(error)
 answer = ray.get(embedder.embed.remote(["x" * MAX_TEXT_CHARS, "short"], "document"))
-assert answer.vectors.shape == (2, 256)
+assert answer.vectors.shape == (2, 320)
 after = status(embedder)
 assert (before.pid, before.detail["state"]) == (after.pid, "unloaded")
 assert after.restarts == 0

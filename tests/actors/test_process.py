@@ -40,7 +40,7 @@ smaller = replace(config_of(5).memory, limit_bytes=300 << 20, follows_node=True)
 kept = find_or_make(Embedder, replace(config_of(5), memory=smaller))
 assert ray.get(kept.status.remote()).pid == pid
 assert ray.get(kept.configuration.remote()).memory.limit_bytes == 400 << 20
-assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 256)
+assert ray.get(other.embed.remote(["text"], "query")).vectors.shape == (1, 320)
 assert ray.get(other.status.remote()).detail["state"] == "ready"
 print("as it should be")
 """

@@ -77,7 +77,7 @@ def test_a_model_that_allows_it_gives_shorter_vectors_of_unit_length(client, exp
 
 
 def test_more_dimensions_than_there_are_are_refused(client):
-    with pytest.raises(openai.UnprocessableEntityError, match="256 dimensions") as refused:
+    with pytest.raises(openai.UnprocessableEntityError, match="320 dimensions") as refused:
         client.embeddings.create(model=MODEL, input="x", dimensions=1024)
     assert refused.value.param == "dimensions"
 

@@ -61,10 +61,10 @@ def test_the_builtin_model_card_names_the_weights_it_came_with():
     assert weights in (BUILTIN / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_builtin_model_has_256_dimensions(builtin):
+def test_the_builtin_model_has_320_dimensions(builtin):
     vectors = builtin.embed(TEXTS, "document")
-    assert builtin.dimension == 256
-    assert vectors.shape == (len(TEXTS), 256)
+    assert builtin.dimension == 320
+    assert vectors.shape == (len(TEXTS), 320)
     assert vectors.dtype == np.float32
 
 
@@ -94,7 +94,7 @@ def test_a_batch_gives_the_vectors_that_its_texts_give_alone(builtin):
 
 
 def test_an_empty_batch_gives_no_rows(builtin):
-    assert builtin.embed([], "query").shape == (0, 256)
+    assert builtin.embed([], "query").shape == (0, 320)
 
 
 def test_queries_and_documents_are_embedded_alike(builtin):
@@ -132,6 +132,30 @@ def test_token_weights_count(tmp_path):
     chosen = ids("sea", "wave")
     expected = unit(weights[chosen] @ table("float64")[chosen])
     np.testing.assert_allclose(engine.embed(["sea wave"], "query")[0], expected, atol=1e-6)
+
+
+def test_a_token_counts_by_the_power_of_its_repeats_that_the_config_names(tmp_path):
+    engine = open_folder(write_model(tmp_path, repeats=0.5))
+    expected = unit(np.array([2, 1]) @ table("float64")[ids("sea", "wave")])
+    found = engine.embed(["sea wave sea sea sea"], "query")[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_repeats_weights_and_a_mapping_count_together(tmp_path):
+    weights, mapping = np.linspace(0.1, 2.0, len(VOCABULARY)), np.arange(len(VOCABULARY)) % 3
+    arrays = {"embeddings": table()[:3], "weights": weights, "mapping": mapping}
+    engine = open_folder(write_model(tmp_path, arrays, repeats=0))
+    chosen = ids("sea", "wave")
+    expected = unit(weights[chosen] @ table("float64")[mapping[chosen]])
+    found = engine.embed(["sea wave wave"], "document")[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_repeats_of_one_are_the_mean_of_model2vec(tmp_path):
+    plain = open_folder(write_model(tmp_path / "plain"))
+    whole = open_folder(write_model(tmp_path / "whole", repeats=1))
+    texts = ["sea sea wave", "parse json"]
+    np.testing.assert_array_equal(plain.embed(texts, "query"), whole.embed(texts, "query"))
 
 
 def test_tokens_may_share_rows_through_a_mapping(tmp_path):
@@ -218,7 +242,7 @@ def test_opening_and_embedding_takes_a_fraction_of_the_table_as_floats():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 28_000 * 256 * 4 / 3
+    assert peak < 23_000 * 320 * 4 / 3
 
 
 def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
@@ -233,7 +257,7 @@ def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path):
 
 
 def test_the_builtin_vector_space_is_the_one_that_collections_were_made_in():
-    assert str(fingerprint(BUILTIN)) == "static/ac2359e2bad1102f/int8/mean/256"
+    assert str(fingerprint(BUILTIN)) == "static/53af4fe471b5f684/int8/mean/320"
 
 
 def test_only_folders_that_model2vec_saved_are_held(tmp_path):
@@ -249,9 +273,9 @@ def test_the_fingerprint_names_the_space_in_one_line():
         "static",
         "int8",
         "mean",
-        256,
+        320,
     )
-    assert str(name) == f"static/{name.weights}/int8/mean/256"
+    assert str(name) == f"static/{name.weights}/int8/mean/320"
     assert len(name.weights) == 16
 
 
@@ -290,6 +314,27 @@ def header(**entries):
     return len(text).to_bytes(8, "little") + text
 
 
+def test_identifiers_are_split_where_the_config_says_that_the_model_was_trained_so(tmp_path):
+    plain, splitting = (
+        open_folder(write_model(tmp_path / name, **config))
+        for name, config in (("plain", {}), ("splitting", {"split_identifiers": True}))
+    )
+    asked, words = ["parseJson(sea_wave)"], ["parse json(sea wave)"]
+    np.testing.assert_array_equal(
+        splitting.embed(asked, "query"), plain.embed([words[0].removesuffix(")")], "query")
+    )
+    assert not np.array_equal(plain.embed(asked, "query"), plain.embed(words, "query"))
+
+
+def test_the_ways_of_reading_and_of_counting_are_part_of_the_vector_space(tmp_path):
+    configs = ({}, {"split_identifiers": True}, {"repeats": 0.5}, {"repeats": 0.25})
+    spaces = {
+        str(fingerprint(write_model(tmp_path / str(number), **config)))
+        for number, config in enumerate(configs)
+    }
+    assert len(spaces) == len(configs)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -298,6 +343,8 @@ def header(**entries):
         ("config.json", b"\xff"),
         ("config.json", b'{"max_length": "many"}'),
         ("config.json", b'{"max_length": 0}'),
+        ("config.json", b'{"repeats": "half"}'),
+        ("config.json", b'{"repeats": 2}'),
         ("tokenizer.json", b"{}"),
         ("model.safetensors", b""),
         ("model.safetensors", b"\xff" * 64),

@@ -10,11 +10,13 @@ from tokenizers import AddedToken, Tokenizer
 
 import actors.engines
 from actors.engines import tokens
+from actors.engines.identifiers import split_identifiers
 from actors.engines.tokens import TokenReader
 
 BUILTIN = Path(actors.engines.__file__).parent / "builtin" / "tokenizer.json"
 MOST = 64
 READER = TokenReader(Tokenizer.from_file(str(BUILTIN)), MOST)
+SPLITTING = TokenReader(Tokenizer.from_file(str(BUILTIN)), MOST, splits=True)
 WHOLE = Tokenizer.from_file(str(BUILTIN))
 WHOLE.no_padding()
 WHOLE.enable_truncation(MOST)
@@ -54,6 +56,30 @@ def test_any_text_is_read_as_the_tokenizer_reads_it(text):
 @given(st.text("ab\u0301é[]UNKPAD_. \n\x0b\u00a0中", max_size=60))
 def test_any_mix_of_marks_and_words_is_read_as_the_tokenizer_reads_it(text):
     assert read(READER, text) == [whole(text)]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "words"),
+    [
+        ("getUserById", "get User By Id"),
+        ("get_user_by_id", "get user by id"),
+        ("HTTPServer2Go", "HTTP Server2 Go"),
+        ("__init__", " init "),
+        ("sha256", "sha256"),
+        ("größeÄndern", "größeÄndern"),
+    ],
+)
+def test_identifiers_are_split_into_their_words(identifier, words):
+    assert split_identifiers(identifier) == words
+
+
+@given(st.text("abAB1_ []UNKPD.é\n", max_size=60))
+def test_split_identifiers_are_read_as_the_tokenizer_reads_their_words(text):
+    assert read(SPLITTING, text) == [whole(split_identifiers(text))]
+
+
+def test_a_tokenizer_of_another_kind_gets_split_identifiers_too():
+    assert read(TokenReader(word_tokenizer(), 9, splits=True), "sea_wave") == [[5, 6]]
 
 
 def test_lone_surrogates_are_left_out():

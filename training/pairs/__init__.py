@@ -1,0 +1,1 @@
+"""What the built-in model learns from: pairs of texts of which one asks for the other."""
