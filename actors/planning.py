@@ -14,7 +14,8 @@ from actors.errors import ShoalError
 from actors.index.fusion import Mode
 from actors.index.lexical import WeightedTerms
 from actors.messages import SearchRequest, ShardQuery
-from actors.routing.corpus import FRESH_S, Corpora, Plan, make_plan, weigh_query
+from actors.routing.corpus import FRESH_S, Corpora, Plan, make_plan
+from actors.routing.weighing import weigh_query
 from actors.scatter import Asked
 
 _log = logging.getLogger("shoal.planning")

@@ -30,7 +30,8 @@ from actors.index.postings import count_terms, merge
 from actors.index.stored import NO_TOMBSTONES
 from actors.index.tokens import terms
 from actors.messages import SegmentRef
-from actors.routing.corpus import Generation, weigh_query
+from actors.routing.corpus import Generation
+from actors.routing.weighing import weigh_query
 from actors.storage import Storage
 
 _LINES = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +15,10 @@ from actors.catalog import Catalog, Manifest
 from actors.engines.base import EXTERNAL
 from actors.errors import InvalidRequest, ModelMismatch, NotFound, ShoalError, StorageError
 from actors.index.fusion import Mode
-from actors.index.lexical import TermStatistics, WeightedTerms, weighted
+from actors.index.lexical import TermStatistics
 from actors.index.segment import check_globs
 from actors.index.stored import Tombstones, read_statistics, read_tombstones
-from actors.index.tokens import terms
-from actors.index.typos import MOST_CORRECTIONS, TYPO_WEIGHT, neighbours
+from actors.index.typos import neighbours
 from actors.messages import Coverage, SearchRequest
 from actors.storage import Storage
 
@@ -54,39 +53,6 @@ class Generation:
         """Return the terms that are one typing mistake away from `word`."""
         found = (neighbours(statistics.vocabulary, word) for statistics, _ in self.statistics)
         return set(chain.from_iterable(found))
-
-
-def weigh_query(
-    query: str, generations: Sequence[Generation], typos: bool = False
-) -> WeightedTerms:
-    """Weigh the query's terms with the statistics of all generations taken as one corpus.
-
-    Args:
-        query: What was asked.
-        generations: What is searched.
-        typos: Let terms that no chunk holds stand for those one typing mistake away, at
-            `TYPO_WEIGHT` of the weight.
-    """
-    counts: Counter[bytes] = Counter(term.encode() for term in terms(query))
-    known = _frequencies(list(counts), generations)
-    wanted: dict[bytes, float] = dict(counts)
-    for missing in [term for term in counts if typos and not known[term]]:
-        near = set().union(*(generation.neighbours(missing) for generation in generations))
-        held = _frequencies(sorted(near), generations)
-        for term in sorted(near, key=lambda term: (-held[term], term))[:MOST_CORRECTIONS]:
-            known[term] = held[term]
-            wanted[term] = wanted.get(term, 0) + TYPO_WEIGHT * counts[missing]
-    return weighted(
-        wanted,
-        known.__getitem__,
-        sum(generation.manifest.chunks for generation in generations),
-        sum(generation.manifest.total_length for generation in generations),
-    )
-
-
-def _frequencies(wanted: Sequence[bytes], generations: Sequence[Generation]) -> dict[bytes, int]:
-    found = [generation.frequencies(wanted) for generation in generations]
-    return dict(zip(wanted, map(sum, zip(*found, strict=True)), strict=True))
 
 
 class Corpora:

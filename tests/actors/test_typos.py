@@ -11,8 +11,9 @@ from actors.index.ranking import merge
 from actors.index.shards import Shards
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk, Filter, ShardQuery
-from actors.routing.corpus import Corpora, weigh_query
+from actors.routing.corpus import Corpora
 from actors.routing.place import shard_of
+from actors.routing.weighing import weigh_query
 from actors.storage import Storage
 
 MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 8)

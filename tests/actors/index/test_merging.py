@@ -33,7 +33,8 @@ from actors.index.shards import Shards
 from actors.index.stored import read_files, segment_folder
 from actors.index.writing import bury, chunk_block, write_segment
 from actors.messages import Chunk, Filter, SegmentRef, ShardQuery
-from actors.routing.corpus import Corpora, weigh_query
+from actors.routing.corpus import Corpora
+from actors.routing.weighing import weigh_query
 from actors.storage import Storage
 from cluster.ingest.held import publish_change, stored_files
 

@@ -13,7 +13,8 @@ from actors.index.stored import segment_folder
 from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk, Filter, SearchRequest
 from actors.routing import corpus
-from actors.routing.corpus import Corpora, make_plan, weigh_query
+from actors.routing.corpus import Corpora, make_plan
+from actors.routing.weighing import weigh_query
 from actors.storage import Storage
 
 MODEL = Fingerprint("static", "0" * 16, "int8", "mean", "", "", 2)
