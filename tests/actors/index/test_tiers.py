@@ -105,7 +105,7 @@ def test_nearly_all_of_the_nearest_are_found(dense, vectors):
 )
 def test_a_filter_of_any_selectivity_keeps_recall_and_holds(dense, vectors, share, shape, seed):
     among = selections(share, shape, seed)
-    queries = near(vectors, 8, seed)
+    queries = near(vectors, 24, seed)
     found = dense.search(queries, DEPTH, among)
     assert all(among.mask[(ranking.ids - 7).astype(int)].all() for ranking in found)
     assert all(len(ranking.ids) == min(DEPTH, among.count) for ranking in found)
