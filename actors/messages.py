@@ -13,7 +13,9 @@ from pydantic import TypeAdapter
 from actors.engines.base import Fingerprint, Kind
 from actors.index.fusion import Mode
 from actors.index.lexical import WeightedTerms
+from actors.index.question import Wish
 from actors.index.ranking import Ranking
+from actors.index.signals import NO_SIGNALS, Signals
 from actors.message import Message
 from actors.origin import NOBODY, Origin
 
@@ -127,6 +129,7 @@ class ShardQuery(Message):
         limit: How many chunks come back with their text.
         context: Lines around each of them that come along.
         origin: Whose query it is.
+        wish: What it asks for beside meaning and words, where both are searched.
     """
 
     vector: NDArray[np.float32] | None
@@ -136,6 +139,7 @@ class ShardQuery(Message):
     limit: int
     context: int
     origin: Origin = NOBODY
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +151,14 @@ class ShardAnswer(Message):
         lexical: Best by BM25.
         records: Chunk id → the chunk's record.
         search_ms: Milliseconds spent in the host.
+        signals: What is known of the best of either side, where the query has a wish.
     """
 
     dense: Ranking
     lexical: Ranking
     records: dict[int, bytes] = field(default_factory=dict)
     search_ms: float = 0.0
+    signals: Signals = NO_SIGNALS
 
     def without(self, ids: tuple[int, ...]) -> ShardAnswer:
         """Return the same without some chunks."""
@@ -183,6 +189,7 @@ class SearchRequest(Message):
         kind: "query", or "document" where `query` is a text like those that are searched.
         space: Fingerprint of the one space in which `vector` lies; "" where it lies in all that
             are searched.
+        explain: Hits say what their scores are made of.
     """
 
     query: str
@@ -201,11 +208,31 @@ class SearchRequest(Message):
     without: tuple[int, ...] = ()
     kind: Kind = "query"
     space: str = ""
+    explain: bool = False
 
     @property
     def wanted(self) -> int:
         """How many of the best are looked at; one beyond those that are shown: is there more?"""
         return self.offset + self.limit + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Why(Message):
+    """What a hit's score is made of.
+
+    Attributes:
+        dense_rank: Its place by meaning, from 1, or None where it is not among the candidates.
+        cosine: Its similarity there.
+        lexical_rank: Its place by words, likewise.
+        bm25: Its score there.
+        parts: Name and amount of each part of a fused score that is not 0.
+    """
+
+    dense_rank: int | None
+    cosine: float | None
+    lexical_rank: int | None
+    bm25: float | None
+    parts: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +242,16 @@ class Hit(Message):
     Attributes:
         collection: Where it was found.
         chunk_id: Stable id.
-        score: Cosine, BM25 or fused reciprocal rank, by the mode.
+        score: Cosine, BM25 or the sum of parts (`fusion.PARTS`), by the mode.
         record: The chunk's record.
+        why: What the score is made of, where that was asked for.
     """
 
     collection: str
     chunk_id: int
     score: float
     record: bytes
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)

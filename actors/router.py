@@ -12,6 +12,7 @@ from actors.asking import tell_at_once
 from actors.engines.base import Kind
 from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.fusion import Mode
+from actors.index.question import Wish, wish_of
 from actors.leases import Keeper, Leases
 from actors.lookup import Lookups
 from actors.lookup_messages import Lookup, PassageAnswer, PassageQuery, SymbolAnswer, SymbolQuery
@@ -35,7 +36,7 @@ from actors.replicas import Replicas
 from actors.routing.admission import Admission
 from actors.routing.corpus import Corpora
 from actors.routing.counts import Counts
-from actors.routing.gather import best_of, depth_for
+from actors.routing.gather import best_of, depth_for, why
 from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts, incomplete
 from actors.storage import Storage
 
@@ -168,17 +169,18 @@ class Router:
         with watch.stage("embed"):
             vectors = await self._vectors.of(plan, request, watch)
         plan = plan.without({s: v for s, v in vectors.items() if isinstance(v, ShoalError)})
+        wish = wish_of(request.query) if request.mode is Mode.HYBRID else None
         fused = request.mode is Mode.HYBRID or len(plan.spaces) > 1
         depth = depth_for(request.wanted, fused) + len(request.without)
         # Nobody knows which texts a later page shows before all shards have answered.
         texts = 0 if request.offset else request.limit + min(len(request.without), request.limit)
         with watch.stage("shards"):
             query = ShardQuery(
-                None, terms, request.filter, depth, texts, request.context, current()
+                None, terms, request.filter, depth, texts, request.context, current(), wish
             )
             asked = await self._scatter.ask(shard_queries(plan, query, vectors), watch)
         with watch.stage("merge"):
-            hits, more, asked = await self._hits(request, asked, watch)
+            hits, more, asked = await self._hits(request, wish or Wish(), asked, watch)
         coverage = (*plan.left_out, *coverage_of(asked))
         self._check_coverage(coverage, request.require_full_coverage)
         return SearchAnswer(hits, coverage, watch.timings_ms(asked), more)
@@ -281,12 +283,13 @@ class Router:
             self._counts.partial_answers += 1
 
     async def _hits(
-        self, request: SearchRequest, asked: Sequence[Asked], watch: Watch
+        self, request: SearchRequest, wish: Wish, asked: Sequence[Asked], watch: Watch
     ) -> tuple[tuple[Hit, ...], bool, list[Asked]]:
         """Return the hits, whether there are more, and the shards, failed ones as such."""
         answered = [(a, a.answer.without(request.without)) for a in asked if a.answer]
-        found = best_of(request.mode, [(a.space, answer) for a, answer in answered], request.wanted)
-        best = found.between(request.offset, request.offset + request.limit)
+        sides = [(a.space, answer) for a, answer in answered]
+        found = best_of(request.mode, sides, request.wanted, wish.kind)
+        best = found.ranking.between(request.offset, request.offset + request.limit)
         known = {
             i: (a.shard.collection, record)
             for a, answer in answered
@@ -296,12 +299,13 @@ class Router:
             self._scatter, best, known, answered, request.context, watch
         )
         known.update(late)
+        reasons = why(found, best.ids) if request.explain else {}
         hits = tuple(
-            Hit(known[i][0], i, score, known[i][1])
+            Hit(known[i][0], i, score, known[i][1], reasons.get(i))
             for i, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True)
             if i in known
         )
-        more = len(found.ids) == request.wanted
+        more = len(found.ranking.ids) == request.wanted
         return hits, more, [failed.get(a.shard, a) for a in asked]
 
 

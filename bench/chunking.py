@@ -194,7 +194,10 @@ class Index:
         if dense is None or lexical is None:
             message = "a hybrid query was answered by one side alone"
             raise RuntimeError(message)
-        return [self._hits[i] for i in answer_of(Mode.HYBRID, [dense], lexical, MOST).ids.tolist()]
+        return [
+            self._hits[i]
+            for i in answer_of(Mode.HYBRID, [dense], lexical, MOST).ranking.ids.tolist()
+        ]
 
     def _frequency(self, term: bytes) -> int:
         statistics = self._segment.lexical.statistics

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.errors import ShoalError
+from cluster.explaining import explained
 from cluster.freshness import in_words
 from cluster.job_overview import job_lines, jobs_table, pace, set_aside
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
@@ -298,6 +299,8 @@ def _show_hit(hit: SearchHit, several: bool, limit_lines: bool) -> None:
     place = _place(hit, several)
     place.append(f"  {hit.score:.4f}", "dim")
     out.print(place)
+    if hit.why:
+        out.print(Text(f"    {explained(hit.why, hit.score)}", "dim"))
     lines = visible(hit.text).split("\n")
     shown = lines[:_SNIPPET_LINES] if limit_lines else lines
     for line in shown:

@@ -65,6 +65,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
         deadline_s: float | None = None,
         typos: bool = False,
         require_full_coverage: bool = False,
+        explain: bool = False,
     ) -> Call[SearchReply]:
         """Search collections (none named: all) and return the best hits with their coverage.
 
@@ -73,7 +74,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
         The best `offset` hits are passed over; `offset` and `limit` are 1000 together at most.
         `paths` and `exclude_paths` are globs: a hit's path matches one of the former, and none of
         the latter. With `typos`, words that are found nowhere stand for those one typing mistake
-        away, at less weight.
+        away, at less weight. With `explain`, hits say what their scores are made of.
         """
         body = SearchBody(
             query=query,
@@ -89,6 +90,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
             deadline_s=deadline_s,
             typos=typos,
             require_full_coverage=require_full_coverage,
+            explain=explain,
         )
         return Call("POST", "/v1/search", _SEARCH_REPLY, body)
 

@@ -100,6 +100,7 @@ class SearchBody(Filtered):
     require_full_coverage: bool = Field(
         False, description="An answer that lacks a shard is an error"
     )
+    explain: bool = Field(False, description="Hits say what their scores are made of")
 
     @model_validator(mode="after")
     def _asks_something(self) -> SearchBody:
@@ -109,8 +110,21 @@ class SearchBody(Filtered):
         return self
 
 
+class Why(Message):
+    """What a hit's score is made of: its place on each side, and the parts of a fused score.
+
+    A rank counts from 1; it is null where the hit is not among a side's candidates.
+    """
+
+    dense_rank: int | None
+    cosine: float | None
+    lexical_rank: int | None
+    bm25: float | None
+    parts: dict[str, float]
+
+
 class SearchHit(Message):
-    """One chunk of an answer; `score` is cosine, BM25 or fused reciprocal rank, by the mode."""
+    """One chunk of an answer; `score` is cosine, BM25 or a sum of parts, by the mode."""
 
     collection: str
     path: str
@@ -121,6 +135,7 @@ class SearchHit(Message):
     score: float
     text: str
     id: str
+    why: Why | None = None
 
 
 class CollectionCoverage(Message):

@@ -11,7 +11,7 @@ from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
 from actors.messages import Chunk, Coverage, Hit, SearchAnswer
 from cluster.freshness import Behind
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
-from cluster.protocol import CollectionCoverage, Scale, SearchHit, SearchReply
+from cluster.protocol import CollectionCoverage, Scale, SearchHit, SearchReply, Why
 from cluster.topology import Machine, Plan, PlannedActor
 
 
@@ -83,6 +83,7 @@ def _hit(hit: Hit) -> SearchHit:
         score=hit.score,
         text=chunk.text,
         id=_id(hit.chunk_id),
+        why=hit.why and Why(**asdict(hit.why) | {"parts": dict(hit.why.parts)}),
     )
 
 

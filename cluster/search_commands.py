@@ -52,6 +52,9 @@ def search(
     require_full_coverage: Annotated[
         bool, typer.Option("--require-full-coverage", help="Fail where a shard does not answer.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what each hit's score is made of.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search collections; without --collection, all of them."""
@@ -70,6 +73,7 @@ def search(
             context=context,
             typos=typos,
             require_full_coverage=require_full_coverage,
+            explain=explain,
         )
     if as_json:
         print_json(answer.model_dump(mode="json"))

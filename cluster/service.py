@@ -191,6 +191,7 @@ class Service:
             typos=body.typos,
             offset=body.offset,
             require_full_coverage=body.require_full_coverage,
+            explain=body.explain,
             caller=caller,
             origin=current(),
         )

@@ -1,1 +1,1 @@
-"""Segments and what searches them: dense vectors, BM25 postings, rank fusion."""
+"""Segments and what searches them: dense vectors, BM25 postings, the fusion of both."""

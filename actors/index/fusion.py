@@ -1,22 +1,72 @@
-"""One list out of two: weighted reciprocal rank fusion."""
+"""One list out of several: what each side scores beyond its mean, and what a chunk's place tells.
+
+A score is a sum of parts, so that it can be explained. Ranks alone (reciprocal rank fusion, Cormack
+et al. 2009) would throw away by how much one candidate is better than the next.
+`bench/results/ablation.json` has what each constant brings.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
+from actors.index.question import QueryKind
 from actors.index.ranking import EMPTY, Ranking, ranked
+from actors.index.signals import FEATURED, NO_SIGNALS, Signals
 
-RRF_K = 60
-"""Damps the first ranks; Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion"."""
-DENSE_WEIGHT = 1.0
-LEXICAL_WEIGHT = 3.0
-"""Mean nDCG@10 over five public sets (cookbook-docs, cookbook-code, CoSQA dev, SciFact train,
-chunking evaluation) with the built-in model: 1:1 .639, 1:2 .647, 1:3 .648, 1:4 .647, words alone
-.636, vectors alone .578."""
+DENSE_WEIGHT = {
+    QueryKind.PROSE: 9.5,
+    QueryKind.NAME: 5.0,
+    QueryKind.PATH: 5.0,
+    QueryKind.PHRASE: 5.0,
+}
+"""Of a cosine above the mean of the candidates', beside a BM25 in units of the mean of theirs.
+
+A side whose candidates are all alike has little say so: its scores hardly leave their mean."""
+FILE_NAME = 1.5
+"""Where the query has all words of the file's name; a part of it for some."""
+FOLDER = 0.5
+"""Where all words of the query are names of folders; likewise."""
+DEFINITION = 2.0
+"""Where the chunk defines what the query names."""
+PHRASE = 3.0
+"""Where the chunk has what the query quotes, word by word."""
+ASIDE = -0.5
+"""A test, an example, generated or foreign code, unless the query asks for such."""
+SAME_FILE = 0.05
+"""Of the scores of a file's other chunks, for its best."""
+NEAR_COPY = -5.0
+"""A chunk most lines of which stand in a better one: it comes after what is new."""
+
+PARTS = (
+    "meaning",
+    "words",
+    "file_name",
+    "folder",
+    "definition",
+    "phrase",
+    "aside",
+    "same_file",
+    "near_copy",
+)
+"""What a fused score is the sum of."""
+_MEANING, _WORDS, _SAME_FILE, _NEAR_COPY = (
+    PARTS.index(name) for name in ("meaning", "words", "same_file", "near_copy")
+)
+_SIGNALS = slice(PARTS.index("file_name"), PARTS.index("aside") + 1)
+_WEIGHTS = np.array([FILE_NAME, FOLDER, DEFINITION, PHRASE, ASIDE])
+_MEAN_OF = 100
+"""Candidates of a side, the best: its mean does not depend on how many are asked for."""
+_FEWEST = 20
+"""Candidates of words: where fewer chunks hold any, the others count as zeros."""
+_ALIKE = 0.8
+"""Share of common lines from which one of two chunks is a near copy."""
 
 
 class Mode(StrEnum):
@@ -27,28 +77,108 @@ class Mode(StrEnum):
     LEXICAL = "lexical"
 
 
-def fuse(dense: Sequence[Ranking], lexical: Ranking, k: int) -> Ranking:
-    """Merge rankings: score = sum of weight / (RRF_K + rank).
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A ranking, and what it was made of.
+
+    Attributes:
+        ranking: The best.
+        parts: float64 [k, PARTS], what their scores are sums of; None where one side answered.
+        dense: One ranking for each vector space.
+        lexical: The one of words.
+    """
+
+    ranking: Ranking
+    parts: NDArray[np.float64] | None
+    dense: Sequence[Ranking]
+    lexical: Ranking
+
+
+def answer_of(
+    mode: Mode,
+    dense: Sequence[Ranking],
+    lexical: Ranking,
+    k: int,
+    signals: Signals = NO_SIGNALS,
+    kind: QueryKind = QueryKind.PROSE,
+) -> Fused:
+    """Return the ranking that answers in `mode`; a single side keeps its own scores.
 
     Args:
-        dense: One ranking for each vector space; cosines of two spaces do not compare, ranks do.
+        mode: Which sides answer.
+        dense: One ranking for each vector space.
         lexical: The one of all chunks.
         k: How many to keep.
+        signals: What is known of the best of each side; taken into account in hybrid mode.
+        kind: What the query is.
     """
-    ids = reduce(np.union1d, (ranking.ids for ranking in dense), lexical.ids)
-    scores = np.zeros(len(ids))
-    weighed = [*((ranking, DENSE_WEIGHT) for ranking in dense), (lexical, LEXICAL_WEIGHT)]
-    for ranking, weight in weighed:
-        ranks = np.arange(1, len(ranking.ids) + 1)
-        scores[np.searchsorted(ids, ranking.ids)] += weight / (RRF_K + ranks)
-    return ranked(ids, scores, k)
-
-
-def answer_of(mode: Mode, dense: Sequence[Ranking], lexical: Ranking, k: int) -> Ranking:
-    """Return the ranking that answers in `mode`; a single ranking keeps its own scores."""
     if mode is Mode.HYBRID:
-        return fuse(dense, lexical, k)
+        return fuse(dense, lexical, k, signals, kind)
     if mode is Mode.SEMANTIC and len(dense) > 1:
         return fuse(dense, EMPTY, k)
     (side,) = dense if mode is Mode.SEMANTIC else (lexical,)
-    return Ranking(side.ids[:k], side.scores[:k])
+    return Fused(Ranking(side.ids[:k], side.scores[:k]), None, dense, lexical)
+
+
+def fuse(
+    dense: Sequence[Ranking],
+    lexical: Ranking,
+    k: int,
+    signals: Signals = NO_SIGNALS,
+    kind: QueryKind = QueryKind.PROSE,
+) -> Fused:
+    """Merge rankings by the sum of their parts; see `answer_of`.
+
+    A candidate that only one side has counts as average on the other.
+    """
+    ids = reduce(np.union1d, (ranking.ids for ranking in dense), lexical.ids)
+    parts = np.zeros((len(ids), len(PARTS)))
+    for ranking in dense:
+        parts[np.searchsorted(ids, ranking.ids), _MEANING] = DENSE_WEIGHT[kind] * (
+            ranking.scores - _mean(ranking, 1)
+        )
+    if len(lexical.ids):
+        words = lexical.scores / _mean(lexical, _FEWEST) - 1
+        parts[np.searchsorted(ids, lexical.ids), _WORDS] = words
+    seen = signals.among([ranking.ids[:FEATURED] for ranking in (*dense, lexical)])
+    if len(seen.ids):
+        rows = np.searchsorted(ids, seen.ids)
+        parts[rows, _SIGNALS] = seen.shares * _WEIGHTS
+        parts[rows, _SAME_FILE] = _same_file(parts[rows].sum(axis=1), seen)
+        parts[rows, _NEAR_COPY] = _near_copy(parts[rows].sum(axis=1), seen)
+    scores = parts.sum(axis=1)
+    best = ranked(ids, scores, k)
+    return Fused(best, parts[np.searchsorted(ids, best.ids)], dense, lexical)
+
+
+def _mean(ranking: Ranking, at_least: int) -> float:
+    scores = ranking.scores[:_MEAN_OF]
+    return float(scores.sum()) / max(len(scores), at_least)
+
+
+def _same_file(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:
+    """Return what the best chunk of each file gains by the others."""
+    gain = np.zeros(len(scores))
+    files: defaultdict[int, list[int]] = defaultdict(list)
+    for row in np.lexsort((seen.ids, -scores)).tolist():
+        files[int(seen.files[row])].append(row)
+    for best, *others in files.values():
+        gain[best] = SAME_FILE * np.maximum(scores[others], 0).sum()
+    return gain
+
+
+def _near_copy(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:
+    """Return what chunks lose for what stands in better ones already."""
+    loss = np.zeros(len(scores))
+    kept: list[frozenset[int]] = []
+    for row in np.lexsort((seen.ids, -scores)).tolist():
+        lines = seen.lines[row]
+        if any(_are_alike(lines, better) for better in kept):
+            loss[row] = NEAR_COPY
+        else:
+            kept.append(lines)
+    return loss
+
+
+def _are_alike(some: frozenset[int], others: frozenset[int]) -> bool:
+    return len(some & others) >= _ALIKE * max(len(some), len(others), 1)

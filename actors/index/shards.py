@@ -20,9 +20,11 @@ from actors.index.fusion import Mode, answer_of
 from actors.index.lookup import best, find_definitions, find_passage
 from actors.index.opened import OpenSegments
 from actors.index.paged import CACHE_BYTES, build_index
+from actors.index.question import QueryKind
 from actors.index.ranking import Ranking, merge
 from actors.index.segment import Segment
 from actors.index.selection import Selection
+from actors.index.signals import FEATURED, NO_SIGNALS, Signals, merged
 from actors.index.stored import living_rows
 from actors.index.tiers import bytes_held
 from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
@@ -285,9 +287,21 @@ def _answer(
     lexical = merge([w for _, w in sides if w is not None], query.depth)
     mode = _mode(query)
     likely = query.limit * (_TEXT_MARGIN if mode is Mode.HYBRID else 1)
-    shown = answer_of(mode, [dense], lexical, likely).ids
+    signals = _signals(query, dense, lexical, segments)
+    kind = query.wish.kind if query.wish else QueryKind.PROSE
+    shown = answer_of(mode, [dense], lexical, likely, signals, kind).ranking.ids
     records = _records(segments, shown, query.context)
-    return ShardAnswer(dense, lexical, records, (time.perf_counter() - started) * 1e3)
+    return ShardAnswer(dense, lexical, records, (time.perf_counter() - started) * 1e3, signals)
+
+
+def _signals(
+    query: ShardQuery, dense: Ranking, lexical: Ranking, segments: list[Segment]
+) -> Signals:
+    """Return what is known of the best of each side, where the query has a wish."""
+    if query.wish is None:
+        return NO_SIGNALS
+    ids = np.union1d(dense.ids[:FEATURED], lexical.ids[:FEATURED])
+    return merged([segment.signals(ids, query.wish) for segment in segments])
 
 
 def _records(segments: list[Segment], ids: NDArray[np.uint64], context: int) -> dict[int, bytes]:

@@ -8,12 +8,14 @@ import pytest
 from actors.catalog import Catalog
 from actors.engines.registry import describe, open_engine
 from actors.index.fusion import Mode
+from actors.index.question import wish_of
 from actors.index.shards import Shards
 from actors.index.writing import chunk_block, write_segment
 from actors.messages import Chunk, Filter, SearchRequest, ShardQuery
-from actors.routing.corpus import Corpora, make_plan, weigh_query
+from actors.routing.corpus import Corpora, make_plan
 from actors.routing.gather import best_of, depth_for
 from actors.routing.place import shard_of
+from actors.routing.weighing import weigh_query
 from actors.storage import Storage
 
 QUERIES = [
@@ -89,10 +91,13 @@ def answers(storage, engine, mode, wanted):
         plan = make_plan(corpora, request)
         terms = None if mode is Mode.SEMANTIC else weigh_query(text, plan.generations)
         vector = None if mode is Mode.LEXICAL else engine.embed([text], "query")[0]
-        query = ShardQuery(vector, terms, wanted, depth_for(20), 20, 0)
+        wish = wish_of(text)
+        asked = wish if mode is Mode.HYBRID else None
+        query = ShardQuery(vector, terms, wanted, depth_for(20), 20, 0, wish=asked)
         manifest = plan.generations[0].manifest
         shards = [manifest.shard(n) for n in range(len(manifest.shards))]
-        best = best_of(mode, [("", host.search(shard, (query,))[0]) for shard in shards], 20)
+        sides = [("", host.search(shard, (query,))[0]) for shard in shards]
+        best = best_of(mode, sides, 20, wish.kind).ranking
         found.append((best.ids.tolist(), best.scores.tolist()))
     return found
 

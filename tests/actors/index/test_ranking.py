@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.index.fusion import DENSE_WEIGHT, LEXICAL_WEIGHT, RRF_K, Mode, answer_of, fuse
+from actors.index.fusion import Mode, answer_of
 from actors.index.ranking import EMPTY, Ranking, at_least_kth, merge, ranked
 
 
@@ -35,31 +35,11 @@ def test_a_merged_ranking_does_not_depend_on_how_chunks_are_spread(scores, shard
     assert merge(parts, k).ids.tolist() == whole.ids.tolist()
 
 
-def test_fusion_sums_weighted_reciprocal_ranks():
-    fused = fuse([ranking((1, 0.9), (2, 0.8))], ranking((2, 7.0), (3, 1.0)), 10)
-    expected = {
-        1: DENSE_WEIGHT / (RRF_K + 1),
-        2: DENSE_WEIGHT / (RRF_K + 2) + LEXICAL_WEIGHT / (RRF_K + 1),
-        3: LEXICAL_WEIGHT / (RRF_K + 2),
-    }
-    assert dict(zip(fused.ids.tolist(), fused.scores.tolist(), strict=True)) == expected
-    assert fused.ids[0] == 2
-
-
 def test_a_single_side_answers_with_its_own_scores():
     dense, lexical = ranking((1, 0.9), (2, 0.8)), ranking((3, 7.0))
-    assert answer_of(Mode.SEMANTIC, [dense], lexical, 1).scores.tolist() == [0.9]
-    assert answer_of(Mode.LEXICAL, [dense], lexical, 5).ids.tolist() == [3]
+    assert answer_of(Mode.SEMANTIC, [dense], lexical, 1).ranking.scores.tolist() == [0.9]
+    assert answer_of(Mode.LEXICAL, [dense], lexical, 5).ranking.ids.tolist() == [3]
 
 
 def test_nothing_merges_to_nothing():
     assert merge([], 5) is EMPTY
-    assert len(fuse([EMPTY], EMPTY, 5).ids) == 0
-
-
-def test_cosines_of_two_spaces_are_never_compared_only_their_ranks():
-    warm, cold = ranking((1, 0.9), (2, 0.8)), ranking((3, 0.2), (4, 0.1))
-    both = answer_of(Mode.SEMANTIC, [warm, cold], EMPTY, 10)
-    assert both.ids.tolist() == [1, 3, 2, 4]
-    hybrid = answer_of(Mode.HYBRID, [warm, cold], ranking((4, 9.0)), 10)
-    assert hybrid.ids.tolist()[0] == 4
