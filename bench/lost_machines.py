@@ -6,6 +6,7 @@ The machines are namespaces (tests/machines), made into a cluster by `ray up`; i
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from machines import OUTSIDE, Machine, Machines, why_not
 from actors.errors import ShoalError
 from cluster.client import ShoalClient
 
-_CUT_S = 15.0
+_LOST_S = 20.0
+"""Before a machine or a cable comes back: what ran there has been given up by then."""
+_HEALED_S = 15.0
 _HEAD_AWAY_S = 15.0
 _WRITING_S = 6.0
 _REDIS = f"{OUTSIDE}:6399"
@@ -99,29 +103,32 @@ def _lose(
 
 
 def lose_worker(cluster: Cluster) -> dict[str, Any]:
-    """Cut a worker's power; it boots again once the others serve all."""
+    """Cut a worker's power; it boots again once the others serve all, and Ray brings it in."""
 
     def boot() -> None:
         cluster.worker.switch_on()
-        _bring_back(cluster)
+        cluster.wait_for(2)
 
-    return _lose(cluster, cluster.worker.cut_power, boot)
+    def cut() -> None:
+        cluster.worker.cut_power()
+        time.sleep(_LOST_S)
+
+    return _lose(cluster, cut, boot)
 
 
 def cut_cable(cluster: Cluster) -> dict[str, Any]:
     """Pull a worker's cable, and put it back while what ran there may still run."""
 
+    def cut() -> None:
+        cluster.worker.unplug()
+        time.sleep(_LOST_S)
+
     def heal() -> None:
         cluster.worker.plug_in()
-        time.sleep(_CUT_S)
-        _bring_back(cluster)
+        time.sleep(_HEALED_S)
+        cluster.wait_for(2)
 
-    return _lose(cluster, cluster.worker.unplug, heal)
-
-
-def _bring_back(cluster: Cluster) -> None:
-    cluster.worker.run(f"{_NODE} restart")
-    cluster.wait_for(2)
+    return _lose(cluster, cut, heal)
 
 
 def lose_head(cluster: Cluster) -> dict[str, Any]:
@@ -193,9 +200,9 @@ def _since(moment: float) -> float:
 
 
 def _actors_on(machine: Machine) -> set[str]:
-    """Return the actors' processes on a machine, as "pid ray::Kind"."""
+    """Return the actors' processes on a machine."""
     listed = machine.run("ps -eo pid,args").stdout.splitlines()
-    return {" ".join(line.split()[:2]) for line in listed if any(a in line for a in _ACTORS)}
+    return {line.split()[0] for line in listed if any(actor in line for actor in _ACTORS)}
 
 
 @contextmanager
@@ -219,6 +226,14 @@ def _keep_state_in_redis(launcher: Launcher) -> None:
     file.write_text(f"{before}{last}      RAY_REDIS_ADDRESS={_REDIS}\n{after}")
 
 
+def _earlier(out: Path) -> dict[str, Any]:
+    """Return the figures of cases that are not run again."""
+    if not out.exists():
+        return {}
+    kept: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return {name: figures for name, figures in kept.items() if name != "run"}
+
+
 CASES: dict[str, Callable[[Cluster], dict[str, Any]]] = {
     "worker_lost": lose_worker,
     "cable_cut": cut_cable,
@@ -237,7 +252,7 @@ def main() -> None:
     if reason := why_not():
         sys.exit(reason)
     folder = Path(tempfile.mkdtemp(prefix="shoal-m-"))
-    figures: dict[str, Any] = {}
+    figures = _earlier(options.out)
     try:
         with Machines(folder, count=2) as machines, _redis(folder):
             cluster = Cluster(machines, Launcher(folder))
@@ -247,10 +262,15 @@ def main() -> None:
             cluster.users.begin()
             for name in options.cases:
                 run = CASES.get(name) or (lambda it: cycles(it, options.cycles))
-                figures[name] = run(cluster)
+                figures[name] = {"date": datetime.now(UTC).isoformat(), **run(cluster)}
                 print(name, figures[name], flush=True)
                 report.write(options.out, figures)
+            began = time.monotonic()
             cluster.launcher.run(DOWN)
+            while not machines.are_idle():
+                time.sleep(0.5)
+            figures["down_and_nothing_left_s"] = _since(began)
+            report.write(options.out, figures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
