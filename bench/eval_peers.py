@@ -71,19 +71,20 @@ class Answers:
 def bm25s(labelled: LabelledSet, work: Path) -> dict[str, Any]:
     """Ask bm25s, with its own tokenizer, about the texts of Shoal's chunks."""
     answers, index_s = Answers(labelled), 0.0
-    for part in parts(labelled):
-        documents = cut(part.documents)
-        chunks = documents.chunks
-        texts = [searchable_text(c.path, c.symbol, c.text, c.signature) for c in chunks]
-        (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-        most = DEPTH if len(chunks) == len(part.documents) else _MOST_CHUNKS
-        with Peer(_BM25S_PEER) as peer:
+    with Peer(_BM25S_PEER) as peer:
+        for part in parts(labelled):
+            documents = cut(part.documents)
+            chunks = documents.chunks
+            texts = [searchable_text(c.path, c.symbol, c.text, c.signature) for c in chunks]
+            (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
             index_s += peer.ask(do="index_texts", file=str(work / "texts.json"))["index_s"]
             asked = [question.text for question in part.questions]
+            most = DEPTH if len(chunks) == len(part.documents) else _MOST_CHUNKS
+            peer.ask(do="search_texts", queries=asked[:1], k=1)  # compiles
             said = peer.ask(do="search_texts", queries=asked, k=min(most, len(texts)))
-        for question, rows, ms in zip(part.questions, said["found"], said["ms"], strict=True):
-            places = (((chunks[row].path, chunks[row].start_line), 0.0) for row in rows)
-            answers.add(question, list(documents.ranked(places)), ms)
+            for question, rows, ms in zip(part.questions, said["found"], said["ms"], strict=True):
+                places = (((chunks[row].path, chunks[row].start_line), 0.0) for row in rows)
+                answers.add(question, list(documents.ranked(places)), ms)
     return {"index_s": round(index_s, 3), **answers.figures()}
 
 

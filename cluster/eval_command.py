@@ -73,7 +73,12 @@ def show_evaluations(done: Sequence[Evaluation], out: Console) -> None:
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")
     for each in done:
-        what = (each.name, str(each.questions), str(each.documents), each.model)
+        what: tuple[str, ...] = (
+            each.name,
+            str(each.questions),
+            str(each.documents),
+            each.model,
+        )
         for mode, found in each.modes.items():
             worth = (found.ndcg_at_10, found.recall_at_10, found.mrr_at_10)
             table.add_row(

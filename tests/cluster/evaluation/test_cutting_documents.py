@@ -1,9 +1,9 @@
 """Documents become chunks, and hits become documents again."""
 
-from cluster.evaluation.cutting import cut
+from cluster.evaluation.cutting import MOST_PASSAGE_CHARS, cut
 from cluster.evaluation.labelled import Document
 from cluster.ingest.chunk import chunk
-from cluster.protocol import MAX_CHUNK_CHARS
+from cluster.ingest.packing import MAX_CHARS
 
 SOURCE = "".join(f"def number_{n}():\n    return {'1 + ' * 90}{n}\n\n\n" for n in range(9))
 
@@ -23,8 +23,9 @@ def test_a_whole_file_is_cut_as_it_is_when_it_is_indexed():
 
 
 def test_a_passage_is_one_chunk_below_its_title():
-    made = cut([Document(id="7", text=SOURCE, title="Numbers"), Document(id="8", text="eight")])
-    assert [one.text for one in made.chunks] == [f"Numbers\n{SOURCE}", "eight"]
+    long = "word\n" * (MAX_CHARS // 4)
+    made = cut([Document(id="7", text=long, title="Numbers"), Document(id="8", text="eight")])
+    assert [one.text for one in made.chunks] == [f"Numbers\n{long}", "eight"]
 
 
 def test_passages_of_one_path_stand_one_below_the_other():
@@ -36,10 +37,10 @@ def test_passages_of_one_path_stand_one_below_the_other():
     assert made.owners == {("x/a.py", 1): "first", ("x/a.py", 3): "second"}
 
 
-def test_a_passage_that_is_too_long_for_a_chunk_is_cut_and_stays_one_document():
-    long = "word " * 30 + "\n"
-    made = cut([Document(id="a", text="x", path="p"), Document(id="b", text=long * 800, path="p")])
-    assert len(long) * 800 > MAX_CHUNK_CHARS
+def test_a_passage_that_is_no_short_one_is_cut_and_stays_one_document():
+    long = "word\n" * (MOST_PASSAGE_CHARS // 4)
+    made = cut([Document(id=name, text=text, path="p") for name, text in (("a", "x"), ("b", long))])
+    assert len(made.chunks) > 2
     assert set(made.owners.values()) == {"a", "b"}
     assert made.owners["p", 2] == "b"
 
