@@ -11,9 +11,9 @@ from command import run_shoal
 from labelled_files import write_set
 from waiting import until
 
-from actors.errors import InvalidRequest, UnusableModel
+from actors.errors import InvalidRequest, NotFound, UnusableModel
 from cluster.evaluation.labelled import read_set
-from cluster.evaluation.run import evaluate
+from cluster.evaluation.run import _own_collection, evaluate
 from cluster.protocol import IngestChunk
 
 ADDER = "def add(first, second):\n    return first + second\n\n\n" + "".join(
@@ -97,6 +97,24 @@ def test_one_that_is_broken_off_leaves_no_collection(shoal, tiny, phase):
     with pytest.raises(KeyboardInterrupt):
         evaluate(shoal, read_set(tiny), on_phase=interrupt)
     assert left_over(shoal) == []
+
+
+def test_a_collection_that_appears_after_its_making_was_broken_off_is_deleted_then():
+    tries = []
+
+    class Client:
+        def close(self):
+            pass
+
+        def delete(self, name):
+            tries.append(name)
+            if len(tries) < 3:
+                raise NotFound(name)
+
+    with pytest.raises(KeyboardInterrupt), _own_collection(Client(), "Tiny Set") as name:
+        raise KeyboardInterrupt
+    assert tries == [name] * 3
+    assert name.startswith("eval-tiny-set-")
 
 
 def test_one_that_is_ended_from_outside_leaves_no_collection(shoal, tiny):
