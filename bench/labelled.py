@@ -102,7 +102,7 @@ class LabelledSet:
 
 def chunkeval() -> LabelledSet:
     """Read Chroma's five documents and the questions about them."""
-    folder = _folder("chunkeval")
+    folder = eval_folder("chunkeval")
     texts = {
         file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("raw/*.md"))
     }
@@ -117,7 +117,7 @@ def chunkeval() -> LabelledSet:
 
 def cookbook_code() -> LabelledSet:
     """Read the source files, put together from their chunks, and the questions about these."""
-    folder = _folder("cookbook-code")
+    folder = eval_folder("cookbook-code")
     texts: dict[str, str] = {}
     places: dict[str, tuple[str, int, int]] = {}
     for row in _json_lines(folder / "corpus.jsonl"):
@@ -136,7 +136,7 @@ def cookbook_code() -> LabelledSet:
 
 def semble3() -> list[LabelledSet]:
     """Read the three repositories, each of which is searched alone."""
-    folder = _folder("semble3")
+    folder = eval_folder("semble3")
     texts = {row["id"]: row["text"] for row in _json_lines(folder / "corpus.jsonl")}
     asked = list(_json_lines(folder / "queries.jsonl"))
     return [
@@ -178,11 +178,12 @@ def _answers(file: Path) -> dict[str, set[str]]:
     return found
 
 
-def _folder(name: str) -> Path:
+def eval_folder(name: str = "") -> Path:
+    """Return the folder of a labelled set, or of all; end the program where it is absent."""
     shared = Path(os.environ.get("SHOAL_SHARED") or REPOSITORY.parent / "shared")
     folder = shared / "eval" / name
     if not folder.exists():
-        sys.exit(f"no {name} below {shared}/eval: set SHOAL_SHARED to the folder that holds it")
+        sys.exit(f"{folder} is not there: set SHOAL_SHARED to the folder that holds eval/{name}")
     return folder
 
 

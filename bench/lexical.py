@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sysconfig
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import report
 from corpus import copy_standard_library, queries
+from sides import Peer
 
 from actors.catalog import Catalog
 from actors.engines.base import EXTERNAL, Fingerprint
@@ -74,7 +73,7 @@ def measure(work: Path, number: int, asked: int) -> dict[str, Any]:
     built = {"shoal": shoal.index_s, "lance": rows.index_s}
     with ExitStack() as stack:
         for backend in _BACKENDS:
-            peer = stack.enter_context(closing(Bm25s()))
+            peer = stack.enter_context(Bm25s())
             built[f"bm25s_{backend}"] = peer.index(words, backend)
             sides[f"bm25s_{backend}"] = peer.search
         figures = {f"limit_{limit}": compare(sides, texts, limit) for limit in _LIMITS}
@@ -183,38 +182,21 @@ class Lance:
         return milliseconds, found
 
 
-class Bm25s:
-    """bm25s in a process of its own (`bm25s_peer.py`), which takes the time itself."""
+class Bm25s(Peer):
+    """bm25s (`bm25s_peer.py`), which takes the time itself."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [report.PEER_PYTHON, "-P", _PEER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__(_PEER)
 
     def index(self, file: Path, backend: str) -> float:
         """Index the terms in a file; return seconds."""
-        seconds: float = self._ask(do="index", file=str(file), backend=backend)["index_s"]
+        seconds: float = self.ask(do="index", file=str(file), backend=backend)["index_s"]
         return seconds
 
     def search(self, asked: Sequence[str], limit: int) -> Found:
         """See `Side`."""
-        answer = self._ask(do="search", queries=[terms(text) for text in asked], k=limit)
+        answer = self.ask(do="search", queries=[terms(text) for text in asked], k=limit)
         return answer["ms"], answer["found"]
-
-    def close(self) -> None:
-        """Let it end."""
-        self._process.communicate()
-
-    def _ask(self, **request: Any) -> Any:  # noqa: ANN401 - JSON
-        pipes = self._process
-        assert pipes.stdin is not None  # noqa: S101 - for the type checker
-        assert pipes.stdout is not None  # noqa: S101
-        pipes.stdin.write(json.dumps(request) + "\n")
-        pipes.stdin.flush()
-        return json.loads(pipes.stdout.readline())
 
 
 def compare(sides: Mapping[str, Side], asked: Sequence[str], limit: int) -> dict[str, Any]:

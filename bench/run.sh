@@ -11,5 +11,5 @@ cd "$(dirname "$0")/.."
 
 for name in "$@"; do
     .venv/bin/python "bench/$name.py"
+    [ "$name" != growth ] || .venv-bench/bin/python bench/plot_growth.py
 done
-.venv-bench/bin/python bench/plot_growth.py

@@ -3,7 +3,8 @@
 {"do": "load"}                        imports and loads the model
 {"do": "index", "folder": …}          indexes the folder anew; nothing is read from its cache
 {"do": "save"}                        writes the index where semble's own programs keep it
-{"do": "search", "queries": […]}      asks each, hybrid, ten results
+{"do": "search", "queries": […], "limit": …}    asks each, hybrid; ten results unless it says
+{"do": "unread"}                      names the settings of the model that its loader does not know
 """
 
 import json
@@ -11,6 +12,7 @@ import os
 import resource
 import sys
 import time
+from pathlib import Path
 
 LIMIT = 10
 
@@ -53,15 +55,23 @@ class Peer:
         save_index_to_cache(self._index, folder)
         return {"save_s": time.perf_counter() - started}
 
-    def search(self, queries: list[str]) -> dict[str, list]:
+    def search(self, queries: list[str], limit: int = LIMIT) -> dict[str, list]:
         """Ask every query; return milliseconds and the paths found."""
         milliseconds, found = [], []
         for query in queries:
             started = time.perf_counter()
-            results = self._index.search(query, top_k=LIMIT)
+            results = self._index.search(query, top_k=limit)
             milliseconds.append((time.perf_counter() - started) * 1e3)
             found.append([result.chunk.file_path.replace(os.sep, "/") for result in results])
         return {"ms": milliseconds, "found": found}
+
+    def unread(self) -> list[str]:
+        """Name what the model's config says and model2vec, which reads it, does not know."""
+        from model2vec.types import StaticModelConfig  # noqa: PLC0415 - as above
+
+        config = Path(os.environ["SEMBLE_MODEL_NAME"], "config.json")
+        known = StaticModelConfig.__annotations__
+        return sorted(set(json.loads(config.read_text(encoding="utf-8"))) - set(known))
 
     def memory(self) -> dict[str, float]:
         """Return the most memory this process has had resident, without its workers'."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import psutil
@@ -24,7 +24,7 @@ from cluster.settings import Settings
 
 SHOAL = Path(sys.executable).with_name("shoal")
 SEMBLE = PEER_PYTHON.with_name("semble")
-_PEER = Path(__file__).with_name("semble_peer.py")
+_SEMBLE_PEER = Path(__file__).with_name("semble_peer.py")
 _SAMPLE_S = 0.2
 _START_S = 300.0
 """vLLM's server takes a minute on two cores."""
@@ -124,18 +124,18 @@ def semble_environment(cache: Path, workers: int | None = None) -> dict[str, str
     return {**os.environ, **offline, **chosen, "SEMBLE_CACHE_LOCATION": str(cache)}
 
 
-class SemblePeer:
-    """semble in a process of its own (`semble_peer.py`), asked over pipes, one JSON line each.
+class Peer:
+    """A peer in a process of its own environment, asked over pipes, one JSON line each.
 
     Args:
-        cache: An empty folder for its cache.
-        workers: Its processes for cutting files; 0 for none, as in its library.
+        script: What runs there.
+        environment: Of the process; None for this one's.
     """
 
-    def __init__(self, cache: Path, workers: int) -> None:
+    def __init__(self, script: Path, environment: dict[str, str] | None = None) -> None:
         self.process = psutil.Popen(
-            [PEER_PYTHON, "-P", _PEER],
-            env=semble_environment(cache, workers),
+            [PEER_PYTHON, "-P", script],
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -147,7 +147,7 @@ class SemblePeer:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            message = f"semble's process ended with {self.process.wait()}"
+            message = f"a peer's process ended with {self.process.wait()}"
             raise RuntimeError(message)
         return json.loads(line)
 
@@ -157,13 +157,25 @@ class SemblePeer:
         self.process.wait()
         self.process.stdout.close()
 
-    def __enter__(self) -> SemblePeer:
+    def __enter__(self) -> Self:
         """Return the peer."""
         return self
 
     def __exit__(self, *exc: object) -> None:
         """Let it end."""
         self.close()
+
+
+class SemblePeer(Peer):
+    """semble (`semble_peer.py`).
+
+    Args:
+        cache: An empty folder for its cache.
+        workers: Its processes for cutting files; 0 for none, as in its library.
+    """
+
+    def __init__(self, cache: Path, workers: int) -> None:
+        super().__init__(_SEMBLE_PEER, semble_environment(cache, workers))
 
 
 class PeakMemory:

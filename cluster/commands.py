@@ -20,6 +20,7 @@ from cluster import (
     config_command,
     connecting_commands,
     doctor_command,
+    eval_command,
     index_commands,
     job_commands,
     model_commands,
@@ -51,6 +52,7 @@ app.command()(backup_commands.backup)
 app.command()(backup_commands.restore)
 app.command()(config_command.config)
 app.command()(doctor_command.doctor)
+app.command("eval")(eval_command.evaluate_sets)
 for _command in (*index_commands.COMMANDS, *search_commands.COMMANDS):
     app.command()(_command)
 Count = int | None

@@ -120,10 +120,12 @@ class Indexing:
         self._batch[status.id] = asyncio.create_task(self._keep_up(status.id))
         return _job(status)
 
-    async def ingest(self, collection: str, lines: AsyncIterator[str]) -> IngestReply:
+    async def ingest(
+        self, collection: str, model: str | None, lines: AsyncIterator[str]
+    ) -> IngestReply:
         """Store chunks that the caller made; see `ShoalClient.ingest`."""
         upload = await asyncio.to_thread(
-            Upload, collection, self._storage, self._settings.shards, self._open_model
+            Upload, collection, self._storage, self._settings.shards, self._open_model, model
         )
         await upload.take(lines)
         manifest = await upload.publish(writer=secrets.token_hex(6))

@@ -83,13 +83,15 @@ class IndexingOperations:
         vectors: Iterable[Iterable[float]] | None = None,
         *,
         collection: str,
+        model: str | None = None,
     ) -> Call[IngestReply]:
         """Store chunks, with vectors of one's own or embedded by the gateway's model.
 
         The chunks of a path replace all that is stored for it; the rest stays. `vectors` gives
         one vector per chunk, in order; a collection holds either its model's or the caller's.
+        `model` is as for `index`, and not for chunks with vectors.
         """
-        query = (("collection", collection),)
+        query = (("collection", collection), *((("model", model),) if model else ()))
         reply = TypeAdapter(IngestReply)
         return Call("POST", "/v1/ingest", reply, lines=_lines(chunks, vectors), query=query)
 

@@ -258,6 +258,9 @@ class IngestChunk(Message):
     end_line: int = Field(1, ge=1, le=MAX_LINE)
     language: str = Field("text", max_length=64)
     symbol: str = Field("", max_length=1000)
+    signature: str = Field(
+        "", max_length=1000, description="How what it is a later part of begins; found with it"
+    )
     vector: Vector | None = None
 
 

@@ -32,8 +32,8 @@ _BLOCK_CHUNKS = 1000
 _hand_made_block = ray.remote(hand_made_block)
 
 
-OpenModel = Callable[[Manifest | None], Awaitable[OpenedModel]]
-"""Opens the model of a generation, or the one that new collections get."""
+OpenModel = Callable[[Manifest | None, str | None], Awaitable[OpenedModel]]
+"""Opens the model of a generation, or of a new collection: the one named, or the default."""
 
 
 class Upload:
@@ -44,12 +44,19 @@ class Upload:
         storage: The root.
         shards: Shards of a new collection.
         open_model: Gives the model of a generation, or a new one's, and the means to embed.
+        wanted: The model that makes the vectors, if the caller chose one.
     """
 
     def __init__(
-        self, collection: str, storage: Storage, shards: int, open_model: OpenModel
+        self,
+        collection: str,
+        storage: Storage,
+        shards: int,
+        open_model: OpenModel,
+        wanted: str | None = None,
     ) -> None:
         self._storage = storage
+        self._wanted = wanted
         catalog = Catalog(storage)
         self._open_model = open_model
         self._embed: Embed | None = None
@@ -122,8 +129,11 @@ class Upload:
     async def _decide(self, dimension: int | None) -> None:
         """Fix whose vectors these are by the first chunk, and check that the collection agrees."""
         self._own = dimension
+        if dimension is not None and self._wanted:
+            message = f"these chunks have vectors of their own: leave the model {self._wanted} out"
+            raise InvalidRequest(message)
         if dimension is None and (self._found is None or self._found.model.engine != EXTERNAL):
-            opened = await self._open_model(self._found)
+            opened = await self._open_model(self._found, self._wanted)
             self._embed = opened.embed
             model, name = opened.fingerprint, opened.name
         else:

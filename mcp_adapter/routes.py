@@ -110,10 +110,14 @@ async def reindex(body: ReindexBody, service: ReadyService) -> Job:
 
 @operations.post("/ingest")
 async def ingest(
-    request: Request, service: ReadyService, collection: Annotated[CollectionName, Query()]
+    request: Request,
+    service: ReadyService,
+    collection: Annotated[CollectionName, Query()],
+    model: Annotated[str | None, Query(min_length=1)] = None,
 ) -> IngestReply:
     """Store chunks, one JSON document a line."""
-    return await service.indexing.ingest(collection, lines(request.stream()))
+    async with service.known_models.named_by_a_caller(model):
+        return await service.indexing.ingest(collection, model, lines(request.stream()))
 
 
 @operations.post("/files/missing")

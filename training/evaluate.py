@@ -7,24 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-DEPTH = 10
+from cluster.evaluation.metrics import DEPTH, ndcg
 
 Vectors = npt.NDArray[np.float32]
-
-
-def ndcg(ranked: npt.NDArray[np.int64], grades: dict[int, float]) -> float:
-    """Normalised discounted cumulative gain at 10 (linear gain, log2 discount), 0 to 1."""
-    discounts = 1.0 / np.log2(np.arange(2, DEPTH + 2))
-    gains = np.array([grades.get(int(document), 0.0) for document in ranked[:DEPTH]])
-    ideal = np.array(sorted(grades.values(), reverse=True)[:DEPTH])
-    best = float(ideal @ discounts[: len(ideal)])
-    return float(gains @ discounts[: len(gains)]) / best if best else 0.0
 
 
 def mean_ndcg(similar: Vectors, grades: Sequence[dict[int, float]]) -> float:
     """Return the mean nDCG@10 of the documents in order of their similarity."""
     order = np.argsort(-similar, axis=1, kind="stable")[:, :DEPTH]
-    return float(np.mean([ndcg(row, wanted) for row, wanted in zip(order, grades, strict=True)]))
+    rows = zip(order.tolist(), grades, strict=True)
+    return float(np.mean([ndcg(row, wanted) for row, wanted in rows]))
 
 
 def mean_reciprocal_rank(queries: Vectors, passages: Vectors) -> float:

@@ -223,6 +223,12 @@ def language_of(path: str) -> str:
     return _BY_SUFFIX.get(suffix_of(name), PLAIN_TEXT)
 
 
+def tells_language(path: str) -> bool:
+    """Tell whether a file's name says what it is written in, if only that it is plain text."""
+    name = path.rpartition("/")[2].lower()
+    return language_of(path) != PLAIN_TEXT or suffix_of(name) in _BY_SUFFIX
+
+
 def suffix_of(name: str) -> str:
     """Return what follows the last dot of a file name, in lower case, or ""."""
     stem, _, suffix = name.rpartition(".")

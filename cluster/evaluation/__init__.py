@@ -1,0 +1,1 @@
+"""How good answers are, told by questions whose right answers are known."""
