@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from zlib import crc32
 
 import numpy as np
@@ -35,11 +34,10 @@ _ASIDE = re.compile(
 """Paths of what a reader looks for last: tests, examples, generated and foreign code."""
 
 
-def signals_of(collection: str, ids: Sequence[int], chunks: Sequence[Chunk], wish: Wish) -> Signals:
+def signals_of(ids: Sequence[int], chunks: Sequence[Chunk], wish: Wish) -> Signals:
     """Return what some chunks' places and texts tell.
 
     Args:
-        collection: Theirs.
         ids: Theirs, ascending.
         chunks: The chunks.
         wish: What the query asks for.
@@ -47,7 +45,6 @@ def signals_of(collection: str, ids: Sequence[int], chunks: Sequence[Chunk], wis
     return Signals(
         np.array(ids, np.uint64),
         np.array([_shares(chunk, wish) for chunk in chunks]).reshape(-1, 5),
-        np.array([_file(collection, chunk.path) for chunk in chunks], np.uint64),
         tuple(_sketch(chunk.text) for chunk in chunks),
     )
 
@@ -74,12 +71,6 @@ def _stems_of_path(path: str) -> tuple[frozenset[str], frozenset[str]]:
 @lru_cache(_CACHED)
 def _stands_aside(path: str) -> bool:
     return _ASIDE.search(path) is not None
-
-
-@lru_cache(_CACHED)
-def _file(collection: str, path: str) -> int:
-    digest = blake2b(f"{collection}\0{path}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "big")
 
 
 def _defines(chunk: Chunk, name: str) -> bool:

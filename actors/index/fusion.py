@@ -7,7 +7,6 @@ et al. 2009) would throw away by how much one candidate is better than the next.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,8 +38,6 @@ PHRASE = 3.0
 """Where the chunk has what the query quotes, word by word."""
 ASIDE = -0.5
 """A test, an example, generated or foreign code, unless the query asks for such."""
-SAME_FILE = 0.05
-"""Of the scores of a file's other chunks, for its best."""
 NEAR_COPY = -5.0
 """A chunk most lines of which stand in a better one: it comes after what is new."""
 
@@ -52,13 +49,10 @@ PARTS = (
     "definition",
     "phrase",
     "aside",
-    "same_file",
     "near_copy",
 )
 """What a fused score is the sum of."""
-_MEANING, _WORDS, _SAME_FILE, _NEAR_COPY = (
-    PARTS.index(name) for name in ("meaning", "words", "same_file", "near_copy")
-)
+_MEANING, _WORDS, _NEAR_COPY = map(PARTS.index, ("meaning", "words", "near_copy"))
 _SIGNALS = slice(PARTS.index("file_name"), PARTS.index("aside") + 1)
 _WEIGHTS = np.array([FILE_NAME, FOLDER, DEFINITION, PHRASE, ASIDE])
 _MEAN_OF = 100
@@ -144,7 +138,6 @@ def fuse(
     if len(seen.ids):
         rows = np.searchsorted(ids, seen.ids)
         parts[rows, _SIGNALS] = seen.shares * _WEIGHTS
-        parts[rows, _SAME_FILE] = _same_file(parts[rows].sum(axis=1), seen)
         parts[rows, _NEAR_COPY] = _near_copy(parts[rows].sum(axis=1), seen)
     scores = parts.sum(axis=1)
     best = ranked(ids, scores, k)
@@ -154,17 +147,6 @@ def fuse(
 def _mean(ranking: Ranking, at_least: int) -> float:
     scores = ranking.scores[:_MEAN_OF]
     return float(scores.sum()) / max(len(scores), at_least)
-
-
-def _same_file(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:
-    """Return what the best chunk of each file gains by the others."""
-    gain = np.zeros(len(scores))
-    files: defaultdict[int, list[int]] = defaultdict(list)
-    for row in np.lexsort((seen.ids, -scores)).tolist():
-        files[int(seen.files[row])].append(row)
-    for best, *others in files.values():
-        gain[best] = SAME_FILE * np.maximum(scores[others], 0).sum()
-    return gain
 
 
 def _near_copy(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:

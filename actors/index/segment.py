@@ -146,7 +146,7 @@ class Segment:
         own = self.ids[rows]
         order = np.argsort(own)
         chunks = self.chunks(rows[order].tolist())
-        return signals_of(self._collection, own[order].tolist(), chunks, wish)
+        return signals_of(own[order].tolist(), chunks, wish)
 
     def rows_with(
         self, terms: Sequence[bytes], languages: tuple[str, ...], live: Selection | None

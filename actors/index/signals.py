@@ -23,13 +23,11 @@ class Signals(Message):
         shares: float64 [n, 5], from 0 to 1: of the file's name that the query has, of the query
             that are folders, whether it defines what the query names, has what it quotes, stands
             aside.
-        files: uint64 [n], the same for chunks of one file.
         lines: Sketches of their lines.
     """
 
     ids: NDArray[np.uint64]
     shares: NDArray[np.float64]
-    files: NDArray[np.uint64]
     lines: tuple[frozenset[int], ...]
 
     def among(self, ids: Iterable[NDArray[np.uint64]]) -> Signals:
@@ -38,10 +36,10 @@ class Signals(Message):
         wanted = np.concatenate(arrays) if arrays else self.ids[:0]
         rows = np.flatnonzero(np.isin(self.ids, wanted))
         lines = tuple(self.lines[row] for row in rows)
-        return Signals(self.ids[rows], self.shares[rows], self.files[rows], lines)
+        return Signals(self.ids[rows], self.shares[rows], lines)
 
 
-NO_SIGNALS = Signals(np.empty(0, np.uint64), np.empty((0, 5)), np.empty(0, np.uint64), ())
+NO_SIGNALS = Signals(np.empty(0, np.uint64), np.empty((0, 5)), ())
 
 
 def merged(parts: Iterable[Signals]) -> Signals:
@@ -55,6 +53,5 @@ def merged(parts: Iterable[Signals]) -> Signals:
     return Signals(
         ids[order],
         np.concatenate([part.shares for part in some])[order],
-        np.concatenate([part.files for part in some])[order],
         tuple(lines[row] for row in order),
     )

@@ -12,7 +12,7 @@ def chunk(path="src/app.py", text="pass", symbol="", language="python"):
 
 
 def share(what, query, **of):
-    return signals_of("c", [1], [chunk(**of)], wish_of(query)).shares[0, what]
+    return signals_of([1], [chunk(**of)], wish_of(query)).shares[0, what]
 
 
 def test_a_file_is_told_by_its_name():
@@ -71,18 +71,11 @@ def test_what_only_sounds_like_a_test_does_not(path):
     assert share(ASIDE, "the app", path=path) == 0.0
 
 
-def test_chunks_of_one_file_share_its_number_and_others_do_not():
-    wish = wish_of("x")
-    some = signals_of("c", [1, 2, 3], [chunk("a"), chunk("a"), chunk("b")], wish).files.tolist()
-    assert some[0] == some[1] != some[2]
-    assert signals_of("other", [1], [chunk("a")], wish).files[0] != some[0]
-
-
 def test_sketches_of_copies_overlap_however_they_are_indented():
     text = "\n".join(f"line number {n}" for n in range(30))
     moved = "\n".join(f"    line number {n}" for n in range(30))
     other = "\n".join(f"another {n}" for n in range(30))
     wish = wish_of("x")
-    lines = signals_of("c", [1, 2, 3], [chunk(text=t) for t in (text, moved, other)], wish).lines
+    lines = signals_of([1, 2, 3], [chunk(text=t) for t in (text, moved, other)], wish).lines
     assert lines[0] == lines[1]
     assert not lines[0] & lines[2]

@@ -15,11 +15,10 @@ def ranking(*pairs):
     )
 
 
-def signals(ids, shares=None, files=None, lines=None):
+def signals(ids, shares=None, lines=None):
     return Signals(
         np.array(ids, np.uint64),
         np.zeros((len(ids), 5)) if shares is None else np.array(shares, float),
-        np.array(files or ids, np.uint64),
         tuple(map(frozenset, lines or [[number] for number in ids])),
     )
 
@@ -83,15 +82,6 @@ def test_signals_count_only_for_the_best_of_a_side_wherever_they_come_from():
     fused = fuse(dense, EMPTY, 2 * FEATURED, known)
     assert "file_name" in parts_of(fused, FEATURED - 1)
     assert "file_name" not in parts_of(fused, FEATURED)
-
-
-def test_the_best_chunk_of_a_file_gains_by_its_others():
-    dense = [ranking((1, 0.9), (2, 0.8), (3, 0.1), (4, 0.1))]
-    fused = fuse(dense, EMPTY, 5, signals([1, 2, 3, 4], files=[7, 7, 8, 8]))
-    meaning = parts_of(fused, 2)["meaning"]
-    assert parts_of(fused, 1)["same_file"] == pytest.approx(fusion.SAME_FILE * meaning)
-    assert "same_file" not in parts_of(fused, 2)
-    assert "same_file" not in parts_of(fused, 3)
 
 
 def test_a_near_copy_of_a_better_chunk_comes_after_what_is_new():
