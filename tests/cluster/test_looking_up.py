@@ -6,6 +6,7 @@ import pytest
 from command import run_shoal
 
 from actors.errors import InvalidRequest, NotFound
+from actors.index import fusion
 from cluster.client import ShoalClient
 from cluster.protocol import IngestChunk
 
@@ -42,6 +43,34 @@ def stored(gateway, project):
 
 def hits(answer):
     return [(hit.path, hit.start_line) for hit in answer.hits]
+
+
+def test_a_definition_comes_first_and_says_why(stored):
+    first, *others = stored.search("Store.load", collections=[COLLECTION], explain=True).hits
+    assert first.path == "app/store.py"
+    assert first.why.parts["definition"] == fusion.DEFINITION
+    assert first.why.lexical_rank == 1
+    (test,) = (hit for hit in others if hit.path == "tests/test_store.py")
+    assert test.why.parts["aside"] == fusion.ASIDE
+    for hit in (first, *others):
+        assert sum(hit.why.parts.values()) == pytest.approx(hit.score)
+
+
+def test_a_score_of_one_side_is_explained_by_its_rank(stored):
+    found = stored.search("load", collections=[COLLECTION], mode="lexical", explain=True).hits
+    assert [hit.why.lexical_rank for hit in found] == list(range(1, len(found) + 1))
+    assert all(hit.why.bm25 == hit.score and not hit.why.parts for hit in found)
+
+
+def test_nothing_is_explained_unasked(stored):
+    assert all(hit.why is None for hit in stored.search("load", collections=[COLLECTION]).hits)
+
+
+def test_the_command_explains_below_each_hit(stored, gateway):
+    ask = ["search", "Store.load", "--collection", COLLECTION, "--explain"]
+    shown = run_shoal(*ask, "--root", gateway.root).stdout
+    assert "+2.00 definition" in shown
+    assert "words: rank 1 (BM25" in shown
 
 
 def test_no_hit_is_of_a_path_that_is_excluded(stored):
