@@ -76,6 +76,15 @@ class Cluster:
                     sys.exit(f"there are not {machines} machines")
                 time.sleep(0.5)
 
+    def wait_until_spread(self) -> int:
+        """Wait until the worker has a shard host, and return how many actors it has by then."""
+        give_up = time.monotonic() + BOUND_S
+        while not any("ShardHost" in line for line in self.worker.processes()):
+            if time.monotonic() > give_up:
+                sys.exit("no shard host moves to the worker")
+            time.sleep(0.5)
+        return len(_actors_on(self.worker))
+
     def _nodes(self, shoal: ShoalClient) -> int:
         try:
             return shoal.status().nodes
@@ -87,6 +96,7 @@ def _lose(
     cluster: Cluster, event: Callable[[], object], mend: Callable[[], object]
 ) -> dict[str, Any]:
     """Have something happen under load, have it mended, and tell what was seen."""
+    actors = cluster.wait_until_spread()
     with cluster.users.at_work() as load:
         at = time.monotonic()
         event()
@@ -95,6 +105,7 @@ def _lose(
         mend()
         load.full_since(time.monotonic())
     return {
+        "actors_on_the_worker": actors,
         "full_again_s": full_again_s,
         "mended_s": round(mended_at - at, 1),
         **load.figures(at),
@@ -133,6 +144,7 @@ def cut_cable(cluster: Cluster) -> dict[str, Any]:
 
 def lose_head(cluster: Cluster) -> dict[str, Any]:
     """Cut the head's power, and boot it after a while; Redis has kept Ray's state."""
+    cluster.wait_until_spread()
     before = _actors_on(cluster.worker)
 
     def away() -> None:
