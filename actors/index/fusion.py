@@ -59,6 +59,9 @@ _MEAN_OF = 100
 """Candidates of a side, the best: its mean does not depend on how many are asked for."""
 _FEWEST = 20
 """Candidates of words: where fewer chunks hold any, the others count as zeros."""
+_MOST = 5
+"""Times the mean, at most, that the best counts: where few chunks hold the telling word and many a
+common one, the mean is hardly above nothing."""
 _ALIKE = 0.8
 """Share of common lines from which one of two chunks is a near copy."""
 
@@ -132,7 +135,8 @@ def fuse(
             ranking.scores - _mean(ranking, 1)
         )
     if len(lexical.ids):
-        words = lexical.scores / _mean(lexical, _FEWEST) - 1
+        unit = max(_mean(lexical, _FEWEST), float(lexical.scores[0]) / _MOST)
+        words = lexical.scores / unit - 1
         parts[np.searchsorted(ids, lexical.ids), _WORDS] = words
     seen = signals.among([ranking.ids[:FEATURED] for ranking in (*dense, lexical)])
     if len(seen.ids):

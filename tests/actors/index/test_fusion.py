@@ -50,7 +50,14 @@ def test_a_side_whose_candidates_are_alike_has_no_say():
 def test_words_that_few_chunks_hold_weigh_more():
     common = ranking(*((number, 5.0) for number in range(1, 40)))
     assert parts_of(fuse([ranking((1, 0.5))], common, 50), 1).get("words", 0.0) == pytest.approx(0)
-    assert parts_of(fuse([ranking((1, 0.5))], ranking((2, 5.0)), 5), 2)["words"] == 19.0
+    rare = ranking((2, 5.0), *((number, 4.0) for number in range(3, 8)))
+    assert parts_of(fuse([ranking((1, 0.5))], rare, 9), 2)["words"] == 5.0 / (25.0 / 20) - 1
+
+
+def test_a_word_that_one_chunk_holds_counts_a_few_times_the_mean_at_most():
+    for others in ([], [(number, 0.01) for number in range(3, 60)]):
+        found = fuse([ranking((1, 0.5))], ranking((2, 5.0), *others), 9)
+        assert parts_of(found, 2)["words"] == 4.0
 
 
 def test_names_are_weighed_more_by_words_than_prose_is():
