@@ -19,7 +19,7 @@ _LINES = 16
 """Hashes of lines that are kept of a chunk, the smallest: a sketch of them all (Broder 1997, "On
 the resemblance and containment of documents")."""
 _SHORTEST_LINE = 3
-"""Characters: braces alone say nothing."""
+"""Bytes: braces alone say nothing."""
 _WHOLE_NAME = 1
 """`fit` of a symbol that is a name or ends in it, letters alike."""
 _CACHED = 1 << 13
@@ -88,6 +88,6 @@ def _quotes(text: str, phrases: Sequence[str]) -> bool:
 
 
 def _sketch(text: str) -> frozenset[int]:
-    lines = (line.strip() for line in text.split("\n"))
-    hashes = {crc32(line.encode()) for line in lines if len(line) >= _SHORTEST_LINE}
+    lines = map(bytes.strip, text.encode().split(b"\n"))
+    hashes = {crc32(line) for line in lines if len(line) >= _SHORTEST_LINE}
     return frozenset(sorted(hashes)[:_LINES])

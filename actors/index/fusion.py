@@ -7,6 +7,7 @@ et al. 2009) would throw away by how much one candidate is better than the next.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -156,15 +157,16 @@ def _mean(ranking: Ranking, at_least: int) -> float:
 def _near_copy(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:
     """Return what chunks lose for what stands in better ones already."""
     loss = np.zeros(len(scores))
-    kept: list[frozenset[int]] = []
+    kept_with: defaultdict[int, list[int]] = defaultdict(list)
     for row in np.lexsort((seen.ids, -scores)).tolist():
         lines = seen.lines[row]
-        if any(_are_alike(lines, better) for better in kept):
+        common = Counter(better for line in lines for better in kept_with.get(line, ()))
+        if any(
+            count >= _ALIKE * max(len(lines), len(seen.lines[better]))
+            for better, count in common.items()
+        ):
             loss[row] = NEAR_COPY
         else:
-            kept.append(lines)
+            for line in lines:
+                kept_with[line].append(row)
     return loss
-
-
-def _are_alike(some: frozenset[int], others: frozenset[int]) -> bool:
-    return len(some & others) >= _ALIKE * max(len(some), len(others), 1)
