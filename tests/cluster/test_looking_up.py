@@ -49,7 +49,8 @@ def test_a_definition_comes_first_and_says_why(stored):
     first, *others = stored.search("Store.load", collections=[COLLECTION], explain=True).hits
     assert first.path == "app/store.py"
     assert first.why.parts["definition"] == fusion.DEFINITION
-    assert first.why.dense_rank and first.why.lexical_rank
+    assert first.why.dense_rank
+    assert first.why.lexical_rank
     (test,) = (hit for hit in others if hit.path == "tests/test_store.py")
     assert test.why.parts["aside"] == fusion.ASIDE
     for hit in (first, *others):
