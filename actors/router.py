@@ -184,9 +184,7 @@ class Router:
         if request.reranker:  # reads the best of all pages, and them alone
             texts, context = max(texts, RERANK_DEPTH), 0
         with watch.stage("shards"):
-            query = ShardQuery(
-                None, terms, request.filter, depth, texts, context, current(), wish
-            )
+            query = ShardQuery(None, terms, request.filter, depth, texts, context, current(), wish)
             asked = await self._scatter.ask(shard_queries(plan, query, vectors), watch)
         with watch.stage("merge"):
             hits, more, asked, problem = await self._hits(request, wish or Wish(), asked, watch)
