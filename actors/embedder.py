@@ -12,19 +12,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors import spans
 from actors.asking import tell
-from actors.engines.base import Engine, Kind, OnProgress
-from actors.engines.registry import describe, import_libraries, open_engine
+from actors.engines.base import CrossEncoder, Engine, Kind, Loaded, OnProgress, Scores, Task
+from actors.engines.registry import describe, import_libraries, open_model
 from actors.errors import LimitExceeded, MemoryLimitExceeded, ModelMismatch
 from actors.index.writing import ChunkBlock
 from actors.memory import Pressure, give_back, give_back_files, load_gate, ran_out
-from actors.messages import ActorStatus, Embedded, Embeddings
+from actors.messages import ActorStatus, Embedded, Embeddings, Scored
 from actors.model import LazyModel, ModelState, Progress
 from actors.origin import Origin
 from actors.process import MemoryConfig, answers_always, guard_memory, returns, status_of
@@ -69,7 +69,10 @@ class EmbedderConfig:
 
 
 class Embedder:
-    """Turns texts into unit vectors; loads its model when first asked to."""
+    """Turns texts into unit vectors, or scores pairs of them, as its model does either.
+
+    It loads the model when it is first asked to.
+    """
 
     def __init__(self, config: EmbedderConfig) -> None:
         self._config = config
@@ -110,16 +113,78 @@ class Embedder:
             ModelLoadError: The model cannot be loaded.
         """
         _refuse_giants(texts)
-        if retried:
-            self._refuse_what_killed()
-        self._memory.admit(f"embed {len(texts)} texts")
-        self._loop = asyncio.get_running_loop()
-        with spans.span("embedder.embed", *origins, texts=len(texts)):
-            async with self._model.use() as engine:
-                found = await self._in_thread(lambda: self._compute(engine, texts, kind))
-        self._texts += len(texts)
+
+        def work(engine: Loaded) -> Embeddings:
+            counts = np.zeros(len(texts), np.int32)
+            vectors = cast("Engine", engine).embed(texts, kind, counts)
+            return Embeddings(vectors, tuple(counts.tolist()))
+
+        found = await self._computed("embed", len(texts), work, retried, origins)
         pressure = self._memory.status().pressure.value
         return Embedded(found.vectors, pressure, self._config.name, found.tokens)
+
+    async def score(
+        self,
+        query: str,
+        texts: Sequence[str],
+        retried: bool = False,
+        origins: tuple[Origin, ...] = (),
+    ) -> Scored:
+        """Score texts against a query, where the model is a cross-encoder.
+
+        Args:
+            query: What is asked.
+            texts: What may answer it.
+            retried: As for `embed`.
+            origins: Whose query it is.
+
+        Raises:
+            ShoalError: As from `embed`.
+        """
+        _refuse_giants((query, *texts))
+
+        def work(engine: Loaded) -> Scores:
+            return cast("CrossEncoder", engine).score(query, texts)
+
+        found = await self._computed("score", len(texts), work, retried, origins)
+        return Scored(found, self._memory.status().pressure.value, self._config.name)
+
+    async def load(self) -> None:
+        """Load the model, unless it is.
+
+        Raises:
+            ModelLoadError: It cannot be loaded.
+            MemoryLimitExceeded: There is no memory for it.
+        """
+        self._loop = asyncio.get_running_loop()
+        async with self._model.use():
+            pass
+
+    async def _computed(
+        self,
+        verb: Task,
+        texts: int,
+        work: Callable[[Loaded], _T],
+        retried: bool,
+        origins: tuple[Origin, ...],
+    ) -> _T:
+        """Return what `work` makes of so many texts, by the loaded model and within memory."""
+        what = f"{verb} {texts} texts"
+        if retried:
+            self._refuse_what_killed(verb)
+        self._memory.admit(what)
+        self._loop = asyncio.get_running_loop()
+        with spans.span(f"embedder.{verb}", *origins, texts=texts):
+            async with self._model.use() as engine:
+                found = await self._in_thread(lambda: self._tracked(what, lambda: work(engine)))
+        self._texts += texts
+        return found
+
+    def _tracked(self, what: str, work: Callable[[], _T]) -> _T:
+        with self._memory.track(what, logging.DEBUG):
+            found = self._within_memory(what, work)
+        self._memory.survived()
+        return found
 
     @returns(2)
     async def embed_block(
@@ -169,7 +234,7 @@ class Embedder:
             texts=self._texts,
         )
 
-    def _load(self, on_progress: OnProgress) -> Engine:
+    def _load(self, on_progress: OnProgress) -> Loaded:
         what = f"load {self._config.model}"
         told = self._telling(on_progress)
         engine = self._within_memory(what, lambda: self._open(what, told))
@@ -192,7 +257,7 @@ class Embedder:
         if self._config.steward:
             await tell(self._config.steward, lambda it: it.heard.remote(self._status()))
 
-    def _open(self, what: str, on_progress: OnProgress) -> Engine:
+    def _open(self, what: str, on_progress: OnProgress) -> Loaded:
         card = describe(self._config.model, on_progress)
         limit = self._config.memory.limit_bytes
         card = replace(card, budget=limit, prefault=self._config.prefault)
@@ -200,9 +265,9 @@ class Embedder:
         with load_gate(lambda: on_progress("waiting for another model's load", 0, 0)):
             self._memory.check_room(card.footprint.total, what)
             with self._memory.track(what):
-                return open_engine(card, self._config.threads, on_progress)
+                return open_model(card, self._config.threads, on_progress)
 
-    def _unload(self, engine: Engine) -> None:
+    def _unload(self, engine: Loaded) -> None:
         with self._memory.track(f"unload {self._config.model}"):
             engine.close()
             if getattr(engine, "unload_ends_process", False):
@@ -210,14 +275,6 @@ class Embedder:
             gc.collect()
             give_back()
             give_back_files()
-
-    def _compute(self, engine: Engine, texts: Sequence[str], kind: Kind) -> Embeddings:
-        what = f"embed {len(texts)} texts"
-        counts = np.zeros(len(texts), np.int32)
-        with self._memory.track(what, logging.DEBUG):
-            vectors = self._within_memory(what, lambda: engine.embed(texts, kind, counts))
-        self._memory.survived()
-        return Embeddings(vectors, tuple(counts.tolist()))
 
     def _within_memory(self, what: str, work: Callable[[], _T]) -> _T:
         """Return what `work` returns; where memory ran out, give back what it held, and say so."""
@@ -260,9 +317,9 @@ class Embedder:
         if note is not None and note.doing.startswith("load"):
             self._model.fail(MemoryLimitExceeded(self._memory.last_words()), note.deaths)
 
-    def _refuse_what_killed(self) -> None:
+    def _refuse_what_killed(self, verb: Task) -> None:
         note = self._memory.last_death
-        if note is not None and note.doing.startswith("embed"):
+        if note is not None and note.doing.startswith(verb):
             raise MemoryLimitExceeded(self._memory.last_words(), retry_after_s=1.0)
 
     def _refuse_other_weights(self, fingerprint: str) -> None:

@@ -167,6 +167,11 @@ class ShardAnswer(Message):
         return replace(self, dense=self.dense.without(ids), lexical=self.lexical.without(ids))
 
 
+RERANK_DEPTH = 30
+"""Hits that a reranker orders anew: each costs as much as to embed it, and takes part in all pages
+up to that depth. What answers a query seldom stands further down."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest(Message):
     """A search over whole collections.
@@ -190,6 +195,7 @@ class SearchRequest(Message):
         space: Fingerprint of the one space in which `vector` lies; "" where it lies in all that
             are searched.
         explain: Hits say what their scores are made of.
+        reranker: Name of the cross-encoder that orders the best hits anew, or "".
     """
 
     query: str
@@ -209,11 +215,13 @@ class SearchRequest(Message):
     kind: Kind = "query"
     space: str = ""
     explain: bool = False
+    reranker: str = ""
 
     @property
     def wanted(self) -> int:
         """How many of the best are looked at; one beyond those that are shown: is there more?"""
-        return self.offset + self.limit + 1
+        shown = self.offset + self.limit + 1
+        return max(shown, RERANK_DEPTH) if self.reranker else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +234,7 @@ class Why(Message):
         lexical_rank: Its place by words, likewise.
         bm25: Its score there.
         parts: Name and amount of each part of a fused score that is not 0.
+        rerank: The cross-encoder's score, which stands in place of all these, or None.
     """
 
     dense_rank: int | None
@@ -233,6 +242,7 @@ class Why(Message):
     lexical_rank: int | None
     bm25: float | None
     parts: tuple[tuple[str, float], ...]
+    rerank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,8 @@ class Hit(Message):
     Attributes:
         collection: Where it was found.
         chunk_id: Stable id.
-        score: Cosine, BM25 or the sum of parts (`fusion.PARTS`), by the mode.
+        score: Cosine, BM25 or the sum of parts (`fusion.PARTS`), by the mode; of those that were
+            reranked, the cross-encoder's.
         record: The chunk's record.
         why: What the score is made of, where that was asked for.
     """
@@ -282,12 +293,14 @@ class SearchAnswer(Message):
         collections: Coverage of each collection.
         timings_ms: Stage → milliseconds.
         more: Whether there are further hits.
+        rerank_problem: Why hits that were to be reranked are not, or "".
     """
 
     hits: tuple[Hit, ...]
     collections: tuple[Coverage, ...]
     timings_ms: dict[str, float]
     more: bool = False
+    rerank_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +429,21 @@ class Embedded(Message):
     pressure: str
     replica: str
     tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Message):
+    """A cross-encoder's answer, and the state of its replica's memory, as in `Embedded`.
+
+    Attributes:
+        scores: float32 [n], one for each text, in order; more is better, of any sign and size.
+        pressure: "ok", "soft" or "hard".
+        replica: Actor name of who answers.
+    """
+
+    scores: NDArray[np.float32]
+    pressure: str
+    replica: str
 
 
 @dataclass(frozen=True, slots=True)

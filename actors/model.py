@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from actors.engines.base import Engine, OnProgress
+from actors.engines.base import Loaded, OnProgress
 from actors.errors import MemoryLimitExceeded, ModelLoadError, ShoalError
 
 _log = logging.getLogger("shoal.model")
@@ -76,8 +76,8 @@ class LazyModel:
 
     def __init__(
         self,
-        load: Callable[[OnProgress], Engine],
-        unload: Callable[[Engine], None],
+        load: Callable[[OnProgress], Loaded],
+        unload: Callable[[Loaded], None],
         keep_alive_s: float,
         on_change: Callable[[], Awaitable[None]] = _unheard,
         threads: Executor | None = None,
@@ -89,8 +89,8 @@ class LazyModel:
         self._on_change = on_change
         self._threads = threads
         self._clock = clock
-        self._engine: Engine | None = None
-        self._loading: asyncio.Task[Engine] | None = None
+        self._engine: Loaded | None = None
+        self._loading: asyncio.Task[Loaded] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._users = 0
@@ -105,7 +105,7 @@ class LazyModel:
         self.load_s = 0.0
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Engine]:
+    async def use(self) -> AsyncIterator[Loaded]:
         """Yield the loaded engine, which stays loaded inside the block.
 
         Raises:
@@ -121,7 +121,7 @@ class LazyModel:
             self._expire_later()
 
     @property
-    def engine(self) -> Engine | None:
+    def engine(self) -> Loaded | None:
         """The loaded engine, for those who must not make it load."""
         return self._engine
 
@@ -141,14 +141,14 @@ class LazyModel:
             engine, self._engine, self._is_to_go = self._engine, None, False
             self._closing = asyncio.create_task(self._close(engine))
 
-    async def _loaded(self) -> Engine:
+    async def _loaded(self) -> Loaded:
         """Wait for the one load, however many callers come; a caller who leaves does not end it."""
         if self._loading is None:
             self._refuse_while_backing_off()
             self._loading = asyncio.create_task(self._open())
         return await asyncio.shield(self._loading)
 
-    async def _open(self) -> Engine:
+    async def _open(self) -> Loaded:
         failure = None
         try:
             await self._begin()
@@ -212,7 +212,7 @@ class LazyModel:
         loop = asyncio.get_running_loop()
         self._expiry = loop.call_later(self._keep_alive_s, self._unload_if_idle)
 
-    async def _close(self, engine: Engine) -> None:
+    async def _close(self, engine: Loaded) -> None:
         try:
             await self._in_thread(self._unload, engine)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
@@ -81,7 +82,7 @@ class Pools:
             known = self._pools.get(fingerprint)
             if known is None:
                 known = self._made(model, fingerprint)
-            self._leases[str(known.fingerprint)] = time.monotonic() + POOL_LEASE_S
+            self._leases[str(known.fingerprint)] = time.monotonic() + self._lease_s(known)
             return known
 
     def all(self) -> tuple[Pool, ...]:
@@ -192,7 +193,7 @@ class Pools:
             pool = replace(pool, embedders=tuple(sorted(names)))
             self._make(pool, pool.embedders, layout)
             self._pools[weights] = pool
-            self._leases[weights] = time.monotonic() + POOL_LEASE_S
+            self._leases[weights] = time.monotonic() + self._lease_s(pool)
 
     def mend(self, there: Container[str]) -> None:
         """Make again the replicas whose names are not `there`."""
@@ -222,6 +223,16 @@ class Pools:
             self._make(pool, names, layout)
             self._pools[key] = pool
         return self._pools[key]
+
+    def _lease_s(self, pool: Pool) -> float:
+        """Return how long a pool lives after it was asked for, where no collection needs it.
+
+        None ever needs a cross-encoder: it lives as long as its model stays loaded.
+        """
+        keep_s = self._plan.keep_alive_s
+        if pool.fingerprint.task == "embed" or 0 <= keep_s <= POOL_LEASE_S:
+            return POOL_LEASE_S
+        return math.inf if keep_s < 0 else keep_s
 
     def _make(self, pool: Pool, names: Iterable[str], layout: Layout) -> dict[str, Any]:
         """Find or make replicas of a pool and return their handles by name."""
@@ -262,7 +273,7 @@ def _load_beside_loaded(
         handles = {n: handle for n in going if (handle := find_actor(n)) is not None}
         asked = {n: handle.status.remote() for n, handle in handles.items()}
         if any(_is_loaded(status) for status in answers_within(asked, _SAY_S)):
-            calls |= {name: made[name].embed.remote(("warm",), "query") for name in names}
+            calls |= {name: made[name].load.remote() for name in names}
     answers_within(calls, _LOAD_S)
 
 

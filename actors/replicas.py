@@ -7,16 +7,18 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ray.exceptions import RayError
 
 from actors.asking import first_answer
-from actors.engines.base import Kind
+from actors.engines.base import Kind, Task
+from actors.engines.registry import check_task
 from actors.errors import MemoryLimitExceeded, ModelLoadError, ModelMismatch, ReplicaLost
 from actors.messages import POOL_LEASE_S, Embedded, Embeddings, Pool
 from actors.origin import Origin, current, joined, working_for
@@ -76,7 +78,7 @@ class Replicas:
         self._heard: dict[str, tuple[int, float]] = {}
         self._renewing: dict[tuple[str, str], asyncio.Task[Pool]] = {}
         self._queues: Coalescers[_Key, _Asked, Embeddings] = Coalescers()
-        self._paces: defaultdict[tuple[str, Kind], Pace] = defaultdict(Pace)
+        self._paces: defaultdict[tuple[str, Kind | Task], Pace] = defaultdict(Pace)
         self._remembered = VectorCache()
 
     @property
@@ -149,6 +151,24 @@ class Replicas:
         """Give up what can be computed again."""
         self._remembered.clear()
 
+    async def pool(self, task: Task, model: str, fingerprint: str, give_up_at: float) -> Pool:
+        """Return a model's pool, made where there is none.
+
+        Args:
+            task: What the model has to be for.
+            model: The model's name, or "" for the default.
+            fingerprint: What its vectors must be, or "" for whatever they are.
+            give_up_at: The `time.monotonic` at which time is up.
+
+        Raises:
+            InvalidRequest: The model is for something else.
+            TimeoutError: Time is up.
+            ShoalError: As from `embed`.
+        """
+        pool = await self._pool(model, fingerprint, lambda: give_up_at - time.monotonic())
+        check_task(pool.model, pool.fingerprint, task)
+        return pool
+
     def _queue(self, key: _Key) -> Coalescer[_Asked, Embeddings]:
         return self._queues.of(
             key,
@@ -168,16 +188,15 @@ class Replicas:
         texts = tuple(itertools.chain.from_iterable(asked.texts for asked in batch))
         origins = tuple(asked.origin for asked in batch)
 
-        def left_s() -> float:
-            return give_up_at - time.monotonic()
-
-        pool = await self._pool(model, fingerprint, left_s)
+        pool = await self.pool("embed", model, fingerprint, give_up_at)
         self._queue(key).slots = SLOTS * len(pool.embedders)
-        try:
-            found = await self._ask(pool, texts, kind, left_s, origins)
-        except ReplicaLost as error:
-            self._pools.pop((model, fingerprint), None)
-            raise await _with_last_words(pool, error) from error
+        found: Embedded = await self.ask(
+            pool,
+            kind,
+            len(texts),
+            lambda replica, retried: replica.embed.remote(texts, kind, retried, origins),
+            give_up_at,
+        )
         return _parted(found, map(len, batch))
 
     async def _pool(self, model: str, fingerprint: str, left_s: Callable[[], float]) -> Pool:
@@ -222,28 +241,45 @@ class Replicas:
         self._pools[model, fingerprint] = (pool, time.monotonic())
         return pool
 
-    async def _ask(
+    async def ask(
         self,
         pool: Pool,
-        texts: Texts,
-        kind: Kind,
-        left_s: Callable[[], float],
-        origins: tuple[Origin, ...],
-    ) -> Embedded:
+        work: Kind | Task,
+        texts: int,
+        call: Callable[[Any, bool], Awaitable[Any]],
+        give_up_at: float,
+    ) -> Any:  # noqa: ANN401 - what the call returns: `Embedded` or `Scored`
+        """Return what one of a pool's replicas makes of so many texts.
+
+        Args:
+            pool: The pool.
+            work: What is done; only a query is asked of another replica where one is late.
+            texts: How many texts it is done to.
+            call: Makes the remote call, told whether another try came to nothing.
+            give_up_at: The `time.monotonic` at which time is up.
+
+        Raises:
+            TimeoutError: Time is up.
+            ShoalError: As from `embed`.
+        """
         self._counts.embed_calls += 1
-        self._counts.embed_texts += len(texts)
-        self._counts.embedder_batches.note(len(texts))
+        self._counts.embed_texts += texts
+        self._counts.embedder_batches.note(texts)
         tries = itertools.count()
         order = self._peers.order(pool.embedders, self._cost)
-        quick = [name for name in order[1:] if kind == "query" and self._is_ready(name)]
-        answer: Embedded = await self._peers.ask(
-            order,
-            lambda actor: actor.embed.remote(texts, kind, next(tries) > 0, origins),
-            left_s,
-            weight=len(texts),
-            pace=self._paces[pool.model, kind],
-            others=quick,
-        )
+        quick = [name for name in order[1:] if work == "query" and self._is_ready(name)]
+        try:
+            answer = await self._peers.ask(
+                order,
+                lambda actor: call(actor, next(tries) > 0),
+                lambda: give_up_at - time.monotonic(),
+                weight=texts,
+                pace=self._paces[pool.model, work],
+                others=quick,
+            )
+        except ReplicaLost as error:
+            self._pools = {key: known for key, known in self._pools.items() if known[0] != pool}
+            raise await _with_last_words(pool, error) from error
         self._heard[answer.replica] = (_RANK[answer.pressure], time.monotonic())
         return answer
 

@@ -13,11 +13,13 @@ from actors.engines.base import Kind
 from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.fusion import Mode
 from actors.index.question import Wish, wish_of
+from actors.index.ranking import Ranking
 from actors.leases import Keeper, Leases
 from actors.lookup import Lookups
 from actors.lookup_messages import Lookup, PassageAnswer, PassageQuery, SymbolAnswer, SymbolQuery
 from actors.memory import Pressure
 from actors.messages import (
+    RERANK_DEPTH,
     ActorStatus,
     Coverage,
     Embeddings,
@@ -25,6 +27,7 @@ from actors.messages import (
     Hit,
     SearchAnswer,
     SearchRequest,
+    ShardAnswer,
     ShardQuery,
     Topology,
 )
@@ -33,11 +36,13 @@ from actors.planning import Planner, shard_queries, weighed_terms
 from actors.process import MemoryConfig, answers_always, guard_memory, status_of
 from actors.query_vectors import QueryVectors, not_embedded
 from actors.replicas import Replicas
+from actors.reranking import Reranked, reranked
 from actors.routing.admission import Admission
 from actors.routing.corpus import Corpora
 from actors.routing.counts import Counts
 from actors.routing.gather import best_of, depth_for, why
 from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts, incomplete
+from actors.scorers import Scorers
 from actors.storage import Storage
 
 
@@ -74,6 +79,7 @@ class Router:
         self._admission = Admission()
         self._replicas = Replicas(config.steward, self._counts)
         self._vectors = QueryVectors(self._replicas)
+        self._scorers = Scorers(self._replicas, self._counts)
         self._scatter = Scatter(config.topology, self._counts)
         self._planner = Planner(self._corpora)
         self._lookups = Lookups(self._planner, self._scatter)
@@ -174,16 +180,17 @@ class Router:
         depth = depth_for(request.wanted, fused) + len(request.without)
         # Nobody knows which texts a later page shows before all shards have answered.
         texts = 0 if request.offset else request.limit + min(len(request.without), request.limit)
+        context = request.context
+        if request.reranker:  # reads the best of all pages, and them alone
+            texts, context = max(texts, RERANK_DEPTH), 0
         with watch.stage("shards"):
-            query = ShardQuery(
-                None, terms, request.filter, depth, texts, request.context, current(), wish
-            )
+            query = ShardQuery(None, terms, request.filter, depth, texts, context, current(), wish)
             asked = await self._scatter.ask(shard_queries(plan, query, vectors), watch)
         with watch.stage("merge"):
-            hits, more, asked = await self._hits(request, wish or Wish(), asked, watch)
+            hits, more, asked, problem = await self._hits(request, wish or Wish(), asked, watch)
         coverage = (*plan.left_out, *coverage_of(asked))
         self._check_coverage(coverage, request.require_full_coverage)
-        return SearchAnswer(hits, coverage, watch.timings_ms(asked), more)
+        return SearchAnswer(hits, coverage, watch.timings_ms(asked), more, problem)
 
     async def embed(
         self,
@@ -243,7 +250,7 @@ class Router:
             "shard_queries_in_flight": self._scatter.in_flight,
             "shard_queries_waiting": self._scatter.waiting,
             "texts_in_flight": self._replicas.in_flight,
-            "texts_waiting": self._replicas.waiting,
+            "texts_waiting": self._replicas.waiting + self._scorers.waiting,
         }
         told = {**now, **self._counts.told()}
         return status_of(self, self._config, self._memory, **told)
@@ -284,29 +291,54 @@ class Router:
 
     async def _hits(
         self, request: SearchRequest, wish: Wish, asked: Sequence[Asked], watch: Watch
-    ) -> tuple[tuple[Hit, ...], bool, list[Asked]]:
-        """Return the hits, whether there are more, and the shards, failed ones as such."""
+    ) -> tuple[tuple[Hit, ...], bool, list[Asked], str]:
+        """Return the hits, whether there are more, the shards, and why hits are not reranked."""
         answered = [(a, a.answer.without(request.without)) for a in asked if a.answer]
         sides = [(a.space, answer) for a, answer in answered]
         found = best_of(request.mode, sides, request.wanted, wish.kind)
-        best = found.ranking.between(request.offset, request.offset + request.limit)
         known = {
             i: (a.shard.collection, record)
             for a, answer in answered
             for i, record in answer.records.items()
         }
+        ordered = Reranked(found.ranking)
+        if request.reranker:
+            ordered = await self._reranked(request, found.ranking, known, answered, watch)
+        best = ordered.ranking.between(request.offset, request.offset + request.limit)
         late, failed = await fetch_texts(
             self._scatter, best, known, answered, request.context, watch
         )
         known.update(late)
-        reasons = why(found, best.ids) if request.explain else {}
+        reasons = ordered.explained(why(found, best.ids)) if request.explain else {}
         hits = tuple(
             Hit(known[i][0], i, score, known[i][1], reasons.get(i))
             for i, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True)
             if i in known
         )
-        more = len(found.ranking.ids) == request.wanted
-        return hits, more, [failed.get(a.shard, a) for a in asked]
+        more = len(found.ranking.ids) > request.offset + request.limit
+        return hits, more, [failed.get(a.shard, a) for a in asked], ordered.problem
+
+    async def _reranked(
+        self,
+        request: SearchRequest,
+        found: Ranking,
+        known: dict[int, tuple[str, bytes]],
+        answered: Sequence[tuple[Asked, ShardAnswer]],
+        watch: Watch,
+    ) -> Reranked:
+        """Have the best of a ranking read by a cross-encoder; see `reranked`.
+
+        `known` gains the texts that are fetched for that; where a page wants lines around them,
+        it loses all, as these came without.
+        """
+        with watch.stage("rerank"):
+            best = found.between(0, RERANK_DEPTH)
+            late, _ = await fetch_texts(self._scatter, best, known, answered, 0, watch)
+            known.update(late)
+            ordered = await reranked(self._scorers.score, request, found, known, watch)
+        if request.context:
+            known.clear()
+        return ordered
 
 
 def _size_of(request: SearchRequest) -> int:

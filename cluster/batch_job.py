@@ -225,7 +225,7 @@ class BatchJob:
         config, name = self._config, self._config.target.collection
         found = self._catalog.find(name)
         model = config.model or (found and found.model_name) or config.default_model
-        card = describe(model, self._report.tell_progress)
+        card = describe(model, self._report.tell_progress, task="embed")
         shards = config.shards or (len(found.shards) if found else config.new_shards)
         if found and found.model == card.fingerprint and len(found.shards) == shards:
             return found, False, card

@@ -200,6 +200,8 @@ def show_answer(answer: SearchReply, limit_lines: bool) -> None:
         _show_hit(hit, several, limit_lines)
     if not answer.hits:
         err.print("nothing found")
+    if answer.rerank_problem:
+        err.print(f"not reranked: {answer.rerank_problem}", markup=False)
     _show_coverage(answer.collections)
 
 

@@ -18,4 +18,6 @@ def explained(why: Why, score: float) -> str:
     ]
     parts = sorted(why.parts.items(), key=lambda part: -abs(part[1]))
     total = " ".join(f"{amount:+.2f} {name.replace('_', ' ')}" for name, amount in parts)
-    return "; ".join([*places, *([f"{score:.2f} = {total}"] if total else [])])
+    read = [] if why.rerank is None else [f"reranker: {why.rerank:.2f}"]
+    fused = sum(why.parts.values()) if read else score  # before it was reranked
+    return "; ".join([*read, *places, *([f"{fused:.2f} = {total}"] if total else [])])

@@ -44,11 +44,12 @@ async def open_model(
         on_progress: Told how far a download is.
 
     Raises:
+        InvalidRequest: It makes no vectors.
         ModelLoadError: It cannot be found or read.
         ModelMismatch: The generation's vectors are another model's.
         MemoryLimitExceeded: No node has the memory for a replica.
     """
-    card = await asyncio.to_thread(describe, name, on_progress)
+    card = await asyncio.to_thread(describe, name, on_progress, task="embed")
     if found is not None and found.model != card.fingerprint:
         message = (
             f"the vectors of collection {found.collection!r} were made by {found.model}, and "

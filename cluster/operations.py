@@ -64,6 +64,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
         vector: Iterable[float] | None = None,
         deadline_s: float | None = None,
         typos: bool = False,
+        rerank: bool = False,
         require_full_coverage: bool = False,
         explain: bool = False,
     ) -> Call[SearchReply]:
@@ -74,7 +75,9 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
         The best `offset` hits are passed over; `offset` and `limit` are 1000 together at most.
         `paths` and `exclude_paths` are globs: a hit's path matches one of the former, and none of
         the latter. With `typos`, words that are found nowhere stand for those one typing mistake
-        away, at less weight. With `explain`, hits say what their scores are made of.
+        away, at less weight. With `explain`, hits say what their scores are made of. With `rerank`,
+        the gateway's cross-encoder reads the best 30 hits and orders them anew; where it cannot,
+        `rerank_problem` in the answer says why.
         """
         body = SearchBody(
             query=query,
@@ -89,6 +92,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
             vector=None if vector is None else Vector.of(vector),
             deadline_s=deadline_s,
             typos=typos,
+            rerank=rerank,
             require_full_coverage=require_full_coverage,
             explain=explain,
         )

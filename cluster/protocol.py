@@ -96,7 +96,7 @@ class SearchBody(Filtered):
     typos: bool = Field(
         False, description="Words found nowhere stand for those one typing mistake away"
     )
-
+    rerank: bool = Field(False, description="The gateway's cross-encoder orders the best hits anew")
     require_full_coverage: bool = Field(
         False, description="An answer that lacks a shard is an error"
     )
@@ -107,13 +107,17 @@ class SearchBody(Filtered):
         if not self.query.strip() and (self.vector is None or self.mode != "semantic"):
             message = "the query is empty"
             raise ValueError(message)
+        if self.rerank and not self.query.strip():
+            message = "rerank needs the query's text, which the reranker reads beside each hit"
+            raise ValueError(message)
         return self
 
 
 class Why(Message):
     """What a hit's score is made of: its place on each side, and the parts of a fused score.
 
-    A rank counts from 1; it is null where the hit is not among a side's candidates.
+    A rank counts from 1; it is null where the hit is not among a side's candidates. `rerank` is the
+    cross-encoder's score, where it has read the hit: it stands in place of all these.
     """
 
     dense_rank: int | None
@@ -121,10 +125,14 @@ class Why(Message):
     lexical_rank: int | None
     bm25: float | None
     parts: dict[str, float]
+    rerank: float | None = None
 
 
 class SearchHit(Message):
-    """One chunk of an answer; `score` is cosine, BM25 or a sum of parts, by the mode."""
+    """One chunk of an answer; `score` is cosine, BM25 or a sum of parts, by the mode.
+
+    Of those that were reranked, it is the cross-encoder's raw output (logit), of any sign and size.
+    """
 
     collection: str
     path: str
@@ -153,13 +161,17 @@ class CollectionCoverage(Message):
 
 
 class SearchReply(Message):
-    """The answer to a search; `more` says that there are further hits."""
+    """The answer to a search; `more` says that there are further hits.
+
+    `rerank_problem` says why hits that were to be reranked stand in the order of the search.
+    """
 
     hits: tuple[SearchHit, ...]
     coverage: float
     collections: tuple[CollectionCoverage, ...]
     timings_ms: dict[str, float]
     more: bool = False
+    rerank_problem: str = ""
 
 
 class Chosen(Message):

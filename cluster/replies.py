@@ -23,6 +23,7 @@ def search_reply(answer: SearchAnswer, gateway_ms: float, behind: Behind) -> Sea
         collections=_covered(answer.collections, behind),
         timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
         more=answer.more,
+        rerank_problem=answer.rerank_problem,
     )
 
 

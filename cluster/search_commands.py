@@ -49,6 +49,9 @@ def search(
     typos: Annotated[
         bool, typer.Option("--typos", help="Let unknown words stand for similar ones.")
     ] = False,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Have a cross-encoder order the best hits anew.")
+    ] = False,
     require_full_coverage: Annotated[
         bool, typer.Option("--require-full-coverage", help="Fail where a shard does not answer.")
     ] = False,
@@ -72,6 +75,7 @@ def search(
             offset=offset,
             context=context,
             typos=typos,
+            rerank=rerank,
             require_full_coverage=require_full_coverage,
             explain=explain,
         )

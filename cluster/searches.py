@@ -70,7 +70,8 @@ def _kind(request: SearchRequest) -> Hashable:
     A batch comes back as one, once its last search is answered or its time is up.
     """
     has_vector, seconds = request.vector is not None, math.ceil(request.deadline_s)
-    return request.mode, has_vector, request.typos, request.collections, seconds
+    slow = request.typos, request.reranker
+    return request.mode, has_vector, slow, request.collections, seconds
 
 
 def _not_in_time(request: SearchRequest) -> DeadlineExceeded:

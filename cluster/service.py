@@ -15,9 +15,10 @@ import psutil
 
 from actors import messages
 from actors.catalog import Catalog
+from actors.engines.base import Task
 from actors.engines.registry import describe
 from actors.engines.spec import parse
-from actors.errors import GatewayUnavailable
+from actors.errors import GatewayUnavailable, InvalidRequest
 from actors.index.fusion import Mode
 from actors.messages import AUTO, Embeddings, Filter, Histogram, SearchRequest
 from actors.origin import current
@@ -119,7 +120,9 @@ class Service:
         self.known_models = KnownModels(self._catalog, self.settings.model, self._calls.pools)
         await asyncio.to_thread(self._catalog.keep_out)
         await asyncio.to_thread(remove_left_over, Rooms(self.settings).temporary)
-        await asyncio.to_thread(_check_model, self.settings.model)
+        await asyncio.to_thread(_check_model, self.settings.model, "embed")
+        if self.settings.reranker:
+            await asyncio.to_thread(_check_model, self.settings.reranker, "score")
         budgets = await asyncio.to_thread(plan_memory, self.settings)
         self._memory_plan = budgets.explanation
         _log.info("%s", self._memory_plan)
@@ -178,6 +181,12 @@ class Service:
             caller: Who asks.
             waited_s: Seconds of its deadline that are over.
         """
+        if body.rerank and not self.settings.reranker:
+            message = (
+                "this gateway has no reranker: set SHOAL_RERANKER to a cross-encoder, as in "
+                "onnx:/models/ms-marco-MiniLM-L6-v2, and start it anew; or search without rerank"
+            )
+            raise InvalidRequest(message)
         started = time.perf_counter()
         request = SearchRequest(
             query=body.query,
@@ -194,6 +203,7 @@ class Service:
             explain=body.explain,
             caller=caller,
             origin=current(),
+            reranker=self.settings.reranker if body.rerank else "",
         )
         with noted(request) as timings_ms:
             answer = await self._searches.answer(request)
@@ -323,11 +333,11 @@ class Service:
         )
 
 
-def _check_model(model: str) -> None:
-    """Raise where the default model cannot be read; one to be downloaded is not asked for."""
+def _check_model(model: str, task: Task) -> None:
+    """Raise where a model that is set cannot be read; one to be downloaded is not asked for."""
     spec = parse(model)
     if spec.is_local or spec.engine == "static":
-        describe(model)
+        describe(model, task=task)
 
 
 def _scale(scale: messages.Scale) -> Scale:

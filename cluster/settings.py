@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import platformdirs
-from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -74,6 +81,11 @@ class Settings(BaseSettings):
     )
     model: str = Field(
         "static:builtin", description="Model of new collections, as [engine:]reference[?option=…]"
+    )
+    reranker: str = Field(
+        "",
+        description="Cross-encoder that orders the best hits anew where a search asks for it "
+        "(`rerank`), as onnx:folder or vllm:folder; empty is none",
     )
     shards: int = Field(
         1,
@@ -194,10 +206,12 @@ class Settings(BaseSettings):
         file = InitSettingsSource(settings_cls, read_file(cls.model_fields))
         return init_settings, env_settings, file
 
-    @field_validator("model")
+    @field_validator("model", "reranker")
     @classmethod
-    def _located(cls, model: str) -> str:
+    def _located(cls, model: str, info: ValidationInfo) -> str:
         """Name the model as every process can: its paths are made absolute."""
+        if not model and info.field_name == "reranker":
+            return ""
         try:
             return str(parse(model).located())
         except InvalidRequest as error:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from actors.engines.spec import ModelSpec
 Kind = Literal["query", "document"]
 Vectors = NDArray[np.float32]
 Counts = NDArray[np.int32]
+Scores = NDArray[np.float32]
+
+Task = Literal["embed", "score"]
+"""What a model is for: vectors of texts, or the scores of pairs."""
+SCORE: Final = "score"
+"""In place of a fingerprint's pooling: a cross-encoder's, whose one number is no vector."""
 
 OnProgress = Callable[[str, int, int], None]
 """Told what a load is doing: a phase in words, bytes done, bytes in all (0 where unknown)."""
@@ -25,8 +31,8 @@ def silent(_phase: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-class Engine(Protocol):
-    """One model in memory, which turns texts into vectors. Safe to call from several threads.
+class Loaded(Protocol):
+    """One model in memory. Safe to call from several threads.
 
     Attributes:
         batch_tokens: How many tokens, padding included, it takes into one computation. May be set
@@ -34,6 +40,16 @@ class Engine(Protocol):
     """
 
     batch_tokens: int
+
+    def drop_caches(self) -> None:
+        """Give up what can be computed again."""
+
+    def close(self) -> None:
+        """Give the memory back; nothing can be computed afterwards. Closing twice is harmless."""
+
+
+class Engine(Loaded, Protocol):
+    """A model in memory that turns texts into vectors."""
 
     @property
     def dimension(self) -> int:
@@ -59,11 +75,31 @@ class Engine(Protocol):
             MemoryError: There was no memory for it; the engine goes on with the next call.
         """
 
-    def drop_caches(self) -> None:
-        """Give up what can be computed again."""
 
-    def close(self) -> None:
-        """Give the memory back; nothing can be embedded afterwards. Closing twice is harmless."""
+class CrossEncoder(Loaded, Protocol):
+    """A model in memory that reads a query and a text together: how well does this answer that?
+
+    It makes no vectors, so it cannot search; it orders the few that a search has found.
+    """
+
+    def score(self, query: str, texts: Sequence[str]) -> Scores:
+        """Score texts against a query.
+
+        Query and text are read as one pair. Where a pair is longer than what the model reads, the
+        longer of the two, which hardly ever is the query, loses its end.
+
+        Args:
+            query: What is asked.
+            texts: What may answer it.
+
+        Returns:
+            float32 [len(texts)], in the order of `texts`: the model's raw outputs (logits), which
+            are of any sign and size. More is better; only scores of one query compare.
+
+        Raises:
+            RuntimeError: The engine is closed.
+            MemoryError: There was no memory for it; the engine goes on with the next call.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +110,7 @@ class Fingerprint:
         engine: The library that computes, as in `actors/engines/<engine>.py`.
         weights: First 16 hex digits of a sha256 over the model's files.
         dtype: How weights are stored ("int8").
-        pooling: How token vectors become one ("mean").
+        pooling: How token vectors become one ("mean"), or `SCORE`.
         query_prefix: Put before each query; may be empty.
         document_prefix: Put before each document; may be empty.
         dimension: Numbers in one vector.
@@ -87,6 +123,11 @@ class Fingerprint:
     query_prefix: str
     document_prefix: str
     dimension: int
+
+    @property
+    def task(self) -> Task:
+        """What the model is for; no collection's vectors are of one that scores."""
+        return "score" if self.pooling == SCORE else "embed"
 
     def __str__(self) -> str:
         """Return one short stable line: "static/0123456789abcdef/int8/mean/256".
@@ -163,8 +204,8 @@ class EngineModule(Protocol):
             InvalidRequest: The spec sets something that this model cannot do.
         """
 
-    def open_model(self, card: ModelCard, threads: int, on_progress: OnProgress) -> Engine:
-        """Load the model; computations use `threads` threads.
+    def open_model(self, card: ModelCard, threads: int, on_progress: OnProgress) -> Loaded:
+        """Load the model, an `Engine` or a `CrossEncoder`; computations use `threads` threads.
 
         Raises:
             ModelLoadError: The files cannot be loaded, or the engine's library is not installed.

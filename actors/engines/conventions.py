@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from actors.engines.base import SCORE
 from actors.engines.files import read_json, read_object
 from actors.engines.spec import ModelSpec
 from actors.errors import InvalidRequest, ModelLoadError
 
-PoolingMode = Literal["mean", "cls", "last"]
+PoolingMode = Literal["mean", "cls", "last", "score"]
 
 # Tokens read of one text where no file says anything: the length of BERT and most of its heirs.
 DEFAULT_TOKENS = 512
@@ -28,7 +29,7 @@ class Settled:
     Attributes:
         query_prefix: Put before each query; may be empty.
         document_prefix: Put before each document; may be empty.
-        pooling: How token vectors become one.
+        pooling: How token vectors become one; "score" of a cross-encoder.
         projected: Whether further layers follow the pooling ("Dense" in modules.json).
         max_tokens: Tokens read of one text, prefix and special tokens included.
         dimension: Numbers kept of each vector, or 0 for all.
@@ -102,6 +103,10 @@ FAMILIES = (
 )
 _UNKNOWN = Family("")
 
+# The architecture of cross-encoders; and how many labels there are where no file tells.
+_CLASSIFIER = "ForSequenceClassification"
+_LABELS = 2
+
 # Architectures whose positions begin after the padding's.
 _OFFSET_POSITIONS = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 
@@ -121,10 +126,14 @@ def settle(spec: ModelSpec, folder: Path) -> Settled:
     """Decide what a transformer's folder, in the layout of the hub, expects of its users.
 
     Raises:
-        ModelLoadError: A file is unreadable, or asks for a pooling that is not known here.
-        InvalidRequest: The spec asks for more tokens than the model has positions.
+        ModelLoadError: A file is unreadable, or asks for a pooling that is not known here; or the
+            model sorts texts into classes.
+        InvalidRequest: The spec asks for more tokens than the model has positions, or for a
+            pooling of a cross-encoder.
     """
     config = read_object(folder / "config.json")
+    if _is_cross_encoder(folder, config):
+        return _settle_cross_encoder(spec, folder, config)
     family = family_of(_name(spec, folder), config.get("_name_or_path"), config.get("model_type"))
     query, document = _prompts(folder) or (family.query, family.document)
     modules = _modules(folder)
@@ -136,6 +145,39 @@ def settle(spec: ModelSpec, folder: Path) -> Settled:
         max_tokens=_max_tokens(spec, folder, config),
         dimension=spec.dimension,
     )
+
+
+def _settle_cross_encoder(spec: ModelSpec, folder: Path, config: dict[str, Any]) -> Settled:
+    if spec.pooling:
+        message = f"{spec} asks for a pooling, and a cross-encoder has none; leave it out"
+        raise InvalidRequest(message)
+    return Settled(
+        query_prefix=spec.query_prefix or "",
+        document_prefix=spec.document_prefix or "",
+        pooling=SCORE,
+        projected=False,
+        max_tokens=_max_tokens(spec, folder, config),
+        dimension=spec.dimension,
+    )
+
+
+def _is_cross_encoder(folder: Path, config: dict[str, Any]) -> bool:
+    """Tell whether a model scores texts and does not embed them, by its architecture.
+
+    Raises:
+        ModelLoadError: It has several scores, one for each of its classes.
+    """
+    architectures = config.get("architectures") or ()
+    if not any(str(name).endswith(_CLASSIFIER) for name in architectures):
+        return False
+    labels = config.get("num_labels") or len(config.get("id2label") or ()) or _LABELS
+    if labels != 1:
+        message = (
+            f"{folder} holds a classifier of {labels} labels, which neither embeds texts nor "
+            "scores pairs of them; take an embedding model, or a cross-encoder with one label"
+        )
+        raise ModelLoadError(message)
+    return True
 
 
 def family_of(*names: object) -> Family:

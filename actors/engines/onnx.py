@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actors.engines.base import (
+    SCORE,
     Counts,
     Fingerprint,
     Footprint,
@@ -24,13 +24,26 @@ from actors.engines.base import (
     OnProgress,
     Vectors,
 )
-from actors.engines.batching import MOST_TEXTS, batches, cut
+from actors.engines.batching import batches, cut
 from actors.engines.conventions import kept_dimension, settle
-from actors.engines.files import digest, read_object, read_through, unreadable
+from actors.engines.files import digest, read_object, read_through
 from actors.engines.onnx_graph import INTEGERS, Graph, Value, read_graph
+from actors.engines.onnx_scoring import OnnxCrossEncoder, score_output
+from actors.engines.onnx_session import (
+    BATCH_TOKENS,
+    INPUT_IDS,
+    MASK,
+    TYPES,
+    WINDOW,
+    Ids,
+    OnnxModel,
+    open_session,
+    open_tokenizer,
+    padded,
+    refuse,
+)
 from actors.engines.pooling import pool, unit
 from actors.engines.spec import ModelSpec
-from actors.errors import ModelLoadError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
@@ -41,13 +54,8 @@ LIBRARIES: tuple[str, ...] = ("onnxruntime", "tokenizers")
 # The file that is taken where there are several: what is smallest and fastest on CPU comes first.
 PREFERRED = ("model_quantized.onnx", "model_int8.onnx", "model.onnx")
 
-BATCH_TOKENS = 2_048
-# Texts tokenised ahead of the computation: a few batches for each thread, and little to hold.
-WINDOW = 64
-
 _TOKENIZER = "tokenizer.json"
-_MASK = "attention_mask"
-_INPUTS = {"input_ids", _MASK, "token_type_ids"}
+_INPUTS = {INPUT_IDS, MASK, TYPES}
 _POOLED = "sentence_embedding"
 _PER_TOKEN = {"last_hidden_state", "token_embeddings"}
 _TOKEN_RANK = 3
@@ -57,8 +65,6 @@ _HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
 _HIDDEN_SIZE, _HEADS = 768, 12
 _LIBRARIES = 45_000_000  # bytes
 _TOKENIZER_FACTOR = 20  # bytes in memory for each of the file
-
-Ids = NDArray[np.int64]
 
 
 def holds(path: Path) -> bool:
@@ -85,14 +91,15 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
     file, folder = _require_files(path)
     graph = read_graph(file)
     settled = settle(spec, folder)
-    output, pooled = _output(spec, graph)
+    scores = settled.pooling == SCORE
+    output, pooled = (score_output(file, graph), False) if scores else _output(spec, graph)
     if strange := [v for v in graph.inputs if v.name not in _INPUTS or v.element not in INTEGERS]:
         asked = ", ".join(value.name for value in strange)
-        raise _refuse(file, f"its graph asks for {asked}, which is no input of integers for a text")
+        raise refuse(file, f"its graph asks for {asked}, which is no input of integers for a text")
     if settled.projected and not pooled:
-        raise _refuse(file, "layers follow its pooling, and its graph ends before them")
+        raise refuse(file, "layers follow its pooling, and its graph ends before them")
     weights = _weights(file, graph)
-    own = output.shape[-1] if output.shape else 0
+    own = 1 if scores else output.shape[-1] if output.shape else 0
     return ModelCard(
         # The file and not its folder, where a smaller version may be written beside it.
         spec=replace(spec, reference=str(file)) if spec.is_local else spec,
@@ -111,7 +118,9 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
     )
 
 
-def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> OnnxEngine:
+def open_model(
+    card: ModelCard, threads: int, on_progress: OnProgress
+) -> OnnxEngine | OnnxCrossEncoder:
     """Load the model; `threads` texts or batches are computed side by side.
 
     Raises:
@@ -124,15 +133,15 @@ def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> OnnxEn
     if card.prefault:
         read_through(_weights(file, graph), on_progress)
     on_progress("loading", 0, 0)
-    return OnnxEngine(card, graph, _session(file), _tokenizer(folder, card.max_tokens), threads)
+    session = open_session(file)
+    tokenizer = open_tokenizer(folder / _TOKENIZER, card.max_tokens)
+    if card.fingerprint.task == "score":
+        return OnnxCrossEncoder(card, graph, session, tokenizer, threads)
+    return OnnxEngine(card, graph, session, tokenizer, threads)
 
 
-class OnnxEngine:
-    """A transformer in ONNX Runtime. Safe to call from several threads.
-
-    A graph that quantises activations by their range gives a text another vector in other company
-    (cosines down to 0.992), so there each text is computed alone, which is also the fastest.
-    """
+class OnnxEngine(OnnxModel):
+    """A transformer in ONNX Runtime that embeds. Safe to call from several threads."""
 
     def __init__(
         self,
@@ -142,16 +151,11 @@ class OnnxEngine:
         tokenizer: Tokenizer,
         threads: int,
     ) -> None:
-        self.batch_tokens = BATCH_TOKENS
+        output, pooled = _output(card.spec, graph)
+        super().__init__(graph, output.name, session, tokenizer, threads)
         self._name = card.fingerprint
         self._max_tokens = card.max_tokens
-        self._most_texts = 1 if graph.dynamic else MOST_TEXTS
-        self._inputs = {value.name: INTEGERS[value.element] for value in graph.inputs}
-        output, pooled = _output(card.spec, graph)
-        self._output = output.name
         self._pooling = None if pooled else card.fingerprint.pooling
-        self._opened: tuple[InferenceSession, Tokenizer] | None = session, tokenizer
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
 
     @property
     def dimension(self) -> int:
@@ -181,19 +185,6 @@ class OnnxEngine:
                 job.cancel()
         return rows
 
-    def drop_caches(self) -> None:
-        """Let the arena shrink to what a text of two tokens needs."""
-        from onnxruntime import RunOptions  # noqa: PLC0415
-
-        options = RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._compute([np.zeros(2, dtype=np.int64)], options)
-
-    def close(self) -> None:
-        """Let go of the session, the tokenizer and the threads. Closing twice is harmless."""
-        self._pool.shutdown()
-        self._opened = None
-
     def _submit(
         self, texts: Sequence[str], window: list[int], kind: Kind, lengths: Counts
     ) -> Iterator[tuple[list[int], Future[Vectors]]]:
@@ -211,22 +202,11 @@ class OnnxEngine:
         # Without special tokens, nothing is left of an empty text; it is read as padding then.
         return [np.array(encoding.ids or [0], dtype=np.int64) for encoding in encodings]
 
-    def _compute(self, ids: Sequence[Ids], options: Any = None) -> Vectors:  # noqa: ANN401
-        session, _ = self._in_use()
-        feed = _feed(ids)
-        given = {name: feed[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
-        try:
-            (output,) = session.run([self._output], given, options)
-        except Exception as error:  # ONNX Runtime's own classes share no narrower base
-            raise _memory_error(error) or error from error
-        vectors = output if self._pooling is None else pool(output, feed[_MASK], self._pooling)
+    def _compute(self, ids: Sequence[Ids]) -> Vectors:
+        feed = padded(ids)
+        output = self._run(feed)
+        vectors = output if self._pooling is None else pool(output, feed[MASK], self._pooling)
         return unit(vectors, self.dimension)
-
-    def _in_use(self) -> tuple[InferenceSession, Tokenizer]:
-        if self._opened is None:
-            message = "this engine is closed: open the model again to embed with it"
-            raise RuntimeError(message)
-        return self._opened
 
 
 def _collect(
@@ -236,15 +216,6 @@ def _collect(
     for _ in range(number):
         indices, job = under_way.popleft()
         rows[indices] = job.result()
-
-
-def _feed(ids: Sequence[Ids]) -> dict[str, Ids]:
-    """Pad texts on the right: int64 [texts, longest] each."""
-    lengths = np.array([len(text) for text in ids])
-    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    padded = np.zeros_like(mask)
-    padded[mask.astype(bool)] = np.concatenate(ids)
-    return {"input_ids": padded, _MASK: mask, "token_type_ids": np.zeros_like(mask)}
 
 
 def _output(spec: ModelSpec, graph: Graph) -> tuple[Value, bool]:
@@ -287,58 +258,19 @@ def _first_number(config: dict[str, Any], *keys: str) -> int:
 def _hidden_size(file: Path, folder: Path) -> int:
     if size := _first_number(read_object(folder / "config.json"), *_HIDDEN):
         return size
-    raise _refuse(file, f"neither its graph nor {folder / 'config.json'} tells its dimension")
-
-
-def _session(file: Path) -> InferenceSession:
-    import onnxruntime  # noqa: PLC0415
-
-    # The arena stays on: after 1,000 as after 2,000 texts of 1 to 20,000 characters PSS was 240 MB,
-    # at 83 texts/s. Without it malloc held 265 to 283 MB, at 78; shrinking it after each text took
-    # 213 and then 224 MB, at 79. Memory patterns made no difference.
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes share no narrower base
-        raise _memory_error(error) or _refuse(file, f"ONNX Runtime says: {error}") from error
-
-
-def _tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
-    from tokenizers import Tokenizer  # noqa: PLC0415
-
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise unreadable(folder / _TOKENIZER, error) from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
-
-
-def _memory_error(error: Exception) -> MemoryError | None:
-    """Translate what ONNX Runtime says where there is no memory, or return None."""
-    said = str(error)
-    return MemoryError(said) if "bad_alloc" in said or "ailed to allocate" in said else None
+    raise refuse(file, f"neither its graph nor {folder / 'config.json'} tells its dimension")
 
 
 def _require_files(path: Path) -> tuple[Path, Path]:
     """Return the ONNX file and the folder with the model's configuration."""
     file = model_file(path)
     if file is None:
-        raise _refuse(path, f"it has none of {', '.join(PREFERRED)}, nor just one other")
+        raise refuse(path, f"it has none of {', '.join(PREFERRED)}, nor just one other")
     for folder in (file.parent, file.parent.parent):
         if (folder / _TOKENIZER).is_file():
             return file, folder
-    raise _refuse(file, f"there is no {_TOKENIZER} beside it nor above it")
+    raise refuse(file, f"there is no {_TOKENIZER} beside it nor above it")
 
 
 def _weights(file: Path, graph: Graph) -> list[Path]:
     return [file, *(file.parent / name for name in graph.external)]
-
-
-def _refuse(path: Path, reason: str) -> ModelLoadError:
-    way_out = "give a folder with an ONNX text embedding model and its tokenizer.json"
-    return ModelLoadError(f"cannot load an ONNX model from {path}: {reason}; {way_out}")

@@ -107,7 +107,8 @@ def _source(spec: ModelSpec) -> Path:
 
 
 def _refuse_quantised(source: Path) -> None:
-    if describe(str(ModelSpec("onnx", str(source)))).fingerprint.dtype in _QUANTISED:
+    card = describe(str(ModelSpec("onnx", str(source))), task="embed")
+    if card.fingerprint.dtype in _QUANTISED:
         message = f"{source} is quantised already; give the float model that it was made from"
         raise InvalidRequest(message)
 

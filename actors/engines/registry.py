@@ -8,10 +8,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from actors.engines.base import Engine, EngineModule, ModelCard, OnProgress, silent
+from actors.engines.base import (
+    Engine,
+    EngineModule,
+    Fingerprint,
+    Loaded,
+    ModelCard,
+    OnProgress,
+    Task,
+    silent,
+)
 from actors.engines.spec import BUILTIN as BUILTIN_REFERENCE
 from actors.engines.spec import ModelSpec, parse
-from actors.errors import ModelLoadError
+from actors.errors import InvalidRequest, ModelLoadError
 
 if TYPE_CHECKING:
     from actors.engines.hub import Snapshot
@@ -30,13 +39,19 @@ _DOWNLOADED = ("onnx", "gguf", "vllm")
 _snapshots: dict[ModelSpec, Snapshot] = {}
 
 
-def describe(model: str, on_progress: OnProgress = silent, offline: bool = False) -> ModelCard:
+def describe(
+    model: str,
+    on_progress: OnProgress = silent,
+    offline: bool = False,
+    task: Task | None = None,
+) -> ModelCard:
     """Find a model's files, downloading them where they are not here, and read what they say.
 
     Args:
         model: Its name; see `actors/engines/spec.py`.
         on_progress: Told how far a download is.
         offline: Download nothing.
+        task: What the model has to be for, or None for whatever it is for.
 
     Returns:
         The card, whose spec names the engine and the commit that were found.
@@ -47,7 +62,29 @@ def describe(model: str, on_progress: OnProgress = silent, offline: bool = False
     """
     spec, path = _located(parse(model), on_progress, offline)
     spec = replace(spec, engine=spec.engine or _engine_of(path))
-    return _module(spec.engine).describe(spec, path)
+    card = _module(spec.engine).describe(spec, path)
+    if task is not None:
+        check_task(model, card.fingerprint, task)
+    return card
+
+
+def check_task(model: str, fingerprint: Fingerprint, task: Task) -> None:
+    """Raise where a model is not for what it is to do.
+
+    Raises:
+        InvalidRequest: It embeds and is to score, or the other way round.
+    """
+    if fingerprint.task == task:
+        return
+    message = (
+        f"{model} is a cross-encoder, which scores pairs of texts and makes no vectors; name an "
+        "embedding model here, and this one as SHOAL_RERANKER"
+        if task == "embed"
+        else f"{model} is an embedding model, which makes vectors and scores no pairs of texts; "
+        "set SHOAL_RERANKER to a cross-encoder: its config.json tells of an architecture "
+        "…ForSequenceClassification with one label"
+    )
+    raise InvalidRequest(message)
 
 
 def locate(model: str) -> Path:
@@ -62,7 +99,17 @@ def locate(model: str) -> Path:
 
 
 def open_engine(card: ModelCard, threads: int = 1, on_progress: OnProgress = silent) -> Engine:
-    """Load the model; computations use `threads` threads.
+    """Load an embedding model; see `open_model`.
+
+    Raises:
+        InvalidRequest: The model is a cross-encoder.
+    """
+    check_task(str(card.spec), card.fingerprint, "embed")
+    return cast("Engine", open_model(card, threads, on_progress))
+
+
+def open_model(card: ModelCard, threads: int = 1, on_progress: OnProgress = silent) -> Loaded:
+    """Load the model, whatever it is for; computations use `threads` threads.
 
     Raises:
         ModelLoadError: The files cannot be loaded, or the engine's library is not installed.
@@ -78,7 +125,7 @@ def open_engine(card: ModelCard, threads: int = 1, on_progress: OnProgress = sil
 
 
 def import_libraries(model: str) -> None:
-    """Import what a model's engine computes with; where it is missing, `open_engine` says so."""
+    """Import what a model's engine computes with; where it is missing, `open_model` says so."""
     engine = parse(model).engine
     for library in _module(engine).LIBRARIES if engine else ():
         with contextlib.suppress(ImportError):

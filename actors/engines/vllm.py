@@ -7,7 +7,7 @@ Nothing it holds can be given back but with the process.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from actors.engines.base import (
+    SCORE,
     Counts,
     Fingerprint,
     Footprint,
     Kind,
     ModelCard,
     OnProgress,
+    Scores,
     Vectors,
 )
 from actors.engines.batching import CHARACTERS_PER_TOKEN, batches, cut, windows
@@ -80,7 +82,7 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
     settled = settle(spec, path)
     if settled.projected:
         raise _refuse(path, "layers follow its pooling, which are not read here")
-    width = read_object(path / "config.json").get("hidden_size")
+    width = 1 if settled.pooling == SCORE else read_object(path / "config.json").get("hidden_size")
     if not isinstance(width, int):
         raise _refuse(path, "its config.json tells no hidden_size")
     weights = _weights(path)
@@ -102,7 +104,9 @@ def describe(spec: ModelSpec, path: Path) -> ModelCard:
     )
 
 
-def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> VllmEngine:
+def open_model(
+    card: ModelCard, threads: int, on_progress: OnProgress
+) -> VllmEngine | VllmCrossEncoder:
     """Load the model; computations on CPU use `threads` threads.
 
     vLLM reads its environment when it is imported, so one process can hold one such model.
@@ -120,14 +124,17 @@ def open_model(card: ModelCard, threads: int, on_progress: OnProgress) -> VllmEn
     # OpenMP has a team, and oneDNN its buffers, for each thread that computes: let it be one.
     thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
     try:
-        return VllmEngine(card, thread, thread.submit(_load, card, on_progress).result())
+        llm = thread.submit(_load, card, on_progress).result()
     except (ValueError, RuntimeError, NotImplementedError) as error:
         if _ran_out(error):
             raise MemoryError(str(error)) from error
         raise _refuse(card.path, f"vLLM says: {error}") from error
+    if card.fingerprint.task == "score":
+        return VllmCrossEncoder(card, thread, llm)
+    return VllmEngine(card, thread, llm)
 
 
-class VllmEngine:
+class _VllmModel:
     """A transformer in vLLM. Safe to call from several threads: one of its own computes for all.
 
     Attributes:
@@ -142,6 +149,34 @@ class VllmEngine:
         self._max_tokens = card.max_tokens
         self._llm: LLM | None = llm
         self._thread = thread
+
+    def drop_caches(self) -> None:
+        """Do nothing: what vLLM caches was allotted when it was loaded."""
+
+    def close(self) -> None:
+        """Let go of the model; its memory comes back when the process ends."""
+        self._llm = None
+
+    def _in_use(self) -> LLM:
+        if self._llm is None:
+            message = "this engine is closed: open the model again to compute with it"
+            raise RuntimeError(message)
+        return self._llm
+
+    def _answers(self, call: Callable[[LLM], Sequence[Any]]) -> Sequence[Any]:
+        """Return what vLLM answers; a call that fails leaves nothing to the next one."""
+        llm = self._in_use()
+        try:
+            return call(llm)
+        except Exception as error:
+            _forget_requests(llm)
+            if _ran_out(error):
+                raise MemoryError(str(error)) from error
+            raise
+
+
+class VllmEngine(_VllmModel):
+    """A transformer in vLLM that embeds."""
 
     @property
     def dimension(self) -> int:
@@ -164,19 +199,6 @@ class VllmEngine:
                 rows[[window[i] for i in batch]] = job.result()
         return rows
 
-    def drop_caches(self) -> None:
-        """Do nothing: what vLLM caches was allotted when it was loaded."""
-
-    def close(self) -> None:
-        """Let go of the model; its memory comes back when the process ends."""
-        self._llm = None
-
-    def _in_use(self) -> LLM:
-        if self._llm is None:
-            message = "this engine is closed: open the model again to embed with it"
-            raise RuntimeError(message)
-        return self._llm
-
     def _ids(self, texts: list[str]) -> list[list[int]]:
         # All texts at once, on threads; given texts, vLLM would do it one by one.
         tokenizer = self._in_use().get_tokenizer()
@@ -186,16 +208,39 @@ class VllmEngine:
         return ids
 
     def _compute(self, ids: Sequence[list[int]]) -> Vectors:
-        llm = self._in_use()
-        try:
-            answers = llm.embed([{"prompt_token_ids": tokens} for tokens in ids], use_tqdm=False)
-        except Exception as error:
-            _forget_requests(llm)
-            if _ran_out(error):
-                raise MemoryError(str(error)) from error
-            raise
+        prompts = [{"prompt_token_ids": tokens} for tokens in ids]
+        answers = self._answers(lambda llm: llm.embed(prompts, use_tqdm=False))
         vectors = np.array([answer.outputs.embedding for answer in answers], dtype=np.float32)
         return unit(vectors, self.dimension)
+
+
+class VllmCrossEncoder(_VllmModel):
+    """A cross-encoder in vLLM."""
+
+    def score(self, query: str, texts: Sequence[str]) -> Scores:
+        """Score texts against a query; see `CrossEncoder.score`."""
+        asked = self._name.query_prefix + cut(query, self._max_tokens)
+        prefix = self._name.document_prefix
+        given = [prefix + cut(text, self._max_tokens) for text in texts]
+        most = max(1, min(MOST_TEXTS, self.batch_tokens // self._max_tokens))
+        calls = [given[start : start + most] for start in range(0, len(given), most)]
+        found = (self._thread.submit(self._compute, asked, call).result() for call in calls)
+        return np.array([score for scores in found for score in scores], np.float32)
+
+    def _compute(self, query: str, texts: list[str]) -> list[float]:
+        from vllm import PoolingParams  # noqa: PLC0415 - imported with the model
+
+        raw = PoolingParams(use_activation=False)
+        answers = self._answers(
+            lambda llm: llm.score(
+                query,
+                texts,
+                use_tqdm=False,
+                pooling_params=raw,
+                tokenization_kwargs={"truncation": True},
+            )
+        )
+        return [answer.outputs.score for answer in answers]
 
 
 def memory_fraction(budget: int, accelerator: int) -> float:
@@ -226,8 +271,10 @@ def _options(card: ModelCard) -> dict[str, Any]:
         "dtype": card.fingerprint.dtype,
         "max_model_len": card.max_tokens,
         "use_tqdm_on_load": False,
-        "pooler_config": PoolerConfig(seq_pooling_type=card.fingerprint.pooling.upper()),
     }
+    if card.fingerprint.task == "embed":  # a cross-encoder's is part of its architecture
+        pooling = card.fingerprint.pooling.upper()
+        options["pooler_config"] = PoolerConfig(seq_pooling_type=pooling)
     if current_platform.is_cpu():
         return options | {
             "enforce_eager": True,
@@ -272,5 +319,5 @@ def _weights(path: Path) -> list[Path]:
 
 
 def _refuse(path: Path, reason: str) -> ModelLoadError:
-    way_out = "give a folder in the layout of the hub, of an embedding model that vLLM supports"
+    way_out = "give a folder in the layout of the hub, of a model that vLLM supports"
     return ModelLoadError(f"cannot load a vLLM model from {path}: {reason}; {way_out}")

@@ -3,12 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from tiny_cross_encoder import write_cross_encoder
 
 from actors import pools
 from actors.engines.registry import BUILTIN, describe
 from actors.errors import MemoryLimitExceeded
 from actors.layout import Demand, Limits, Node
-from actors.messages import AUTO, Scale
+from actors.messages import AUTO, POOL_LEASE_S, Scale
 from actors.placement import lay_out
 from actors.pool_plan import PoolPlan
 from actors.pools import Pools
@@ -58,7 +59,7 @@ class Replicas:
         return SimpleNamespace(
             name=name,
             status=Remote(lambda: status),
-            embed=Remote(lambda texts, kind: self.loaded.append(name)),
+            load=Remote(lambda: self.loaded.append(name)),
             configuration=Remote(lambda: self.options[name]),
         )
 
@@ -128,6 +129,22 @@ def test_the_replicas_of_a_steward_that_died_are_known_under_their_names(cluster
     (pool,) = other.all()
     assert numbers(pool.embedders) == ["3", "5"]
     assert other.missing(cluster.layout(other.demands())) == []
+
+
+def test_the_pool_of_a_cross_encoder_lives_as_long_as_its_model_stays_loaded(
+    known, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pools, "end_actor", lambda _: None)
+    cross = known.get(str(write_cross_encoder(tmp_path)))
+    embedding = known.get("")
+
+    def retired(after_s):
+        known._leases = {key: until - after_s for key, until in known._leases.items()}
+        return known.retire([])
+
+    assert retired(POOL_LEASE_S) == [embedding]
+    assert retired(PLAN.keep_alive_s - POOL_LEASE_S - 1) == []
+    assert retired(1) == [cross]
 
 
 def test_a_model_for_which_no_node_has_room_is_refused_with_the_reason(cluster, known):

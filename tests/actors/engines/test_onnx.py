@@ -10,6 +10,7 @@ from onnx import TensorProto
 from tiny_onnx_model import DIMENSION, INPUTS, describe_folder, open_folder, rows, write_model
 
 from actors.engines import onnx as engine
+from actors.engines import onnx_session
 from actors.engines.base import silent
 from actors.errors import InvalidRequest, ModelLoadError
 
@@ -147,8 +148,8 @@ def test_a_closed_engine_refuses_to_embed_and_closes_again(tmp_path, texts):
 
 def test_what_onnx_runtime_says_at_the_memory_limit_is_a_memory_error():
     said = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : std::bad_alloc")
-    assert isinstance(engine._memory_error(said), MemoryError)
-    assert engine._memory_error(RuntimeError("Load model failed")) is None
+    assert isinstance(onnx_session.memory_error(said), MemoryError)
+    assert onnx_session.memory_error(RuntimeError("Load model failed")) is None
 
 
 # Its vector space
