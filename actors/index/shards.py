@@ -35,8 +35,10 @@ from actors.storage import Storage
 
 _log = logging.getLogger("shoal.index")
 
-_TEXT_MARGIN = 2
+_TEXT_MARGIN = 3
 """How many times the limit of chunks come back with text where fusing changes their order."""
+_FEWEST_TEXTS = 5
+"""Of each side, and `_TEXT_MARGIN` times as many of both, however few are wanted."""
 _METADATA_BYTES = 8 << 20
 _RETRY_S = 1.0
 
@@ -285,13 +287,25 @@ def _answer(
 ) -> ShardAnswer:
     dense = merge([d for d, _ in sides if d is not None], query.depth)
     lexical = merge([w for _, w in sides if w is not None], query.depth)
-    mode = _mode(query)
-    likely = query.limit * (_TEXT_MARGIN if mode is Mode.HYBRID else 1)
     signals = _signals(query, dense, lexical, segments)
-    kind = query.wish.kind if query.wish else QueryKind.PROSE
-    shown = answer_of(mode, [dense], lexical, likely, signals, kind).ranking.ids
-    records = _records(segments, shown, query.context)
+    records = _records(segments, _likely(query, dense, lexical, signals), query.context)
     return ShardAnswer(dense, lexical, records, (time.perf_counter() - started) * 1e3, signals)
+
+
+def _likely(
+    query: ShardQuery, dense: Ranking, lexical: Ranking, signals: Signals
+) -> NDArray[np.uint64]:
+    """Return the chunks that are likely to be shown.
+
+    A shard's own means are not those of all shards, so that its order of both sides is a guess.
+    """
+    mode = _mode(query)
+    if mode is not Mode.HYBRID or not query.limit:
+        return answer_of(mode, [dense], lexical, query.limit).ranking.ids
+    kind = query.wish.kind if query.wish else QueryKind.PROSE
+    most = max(query.limit, _FEWEST_TEXTS)
+    fused = answer_of(mode, [dense], lexical, _TEXT_MARGIN * most, signals, kind).ranking.ids
+    return np.unique(np.concatenate((fused, dense.ids[:most], lexical.ids[:most])))
 
 
 def _signals(
