@@ -29,7 +29,8 @@ def test_json_is_one_document_on_stdout_and_nothing_else(run, indexed):
     done = run("search", "least recently used", "--collection", indexed, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert set(answer) == {"hits", "coverage", "collections", "timings_ms", "more"}
+    told = {"hits", "coverage", "collections", "timings_ms", "more", "rerank_problem"}
+    assert set(answer) == told
     assert {
         "collection",
         "path",
