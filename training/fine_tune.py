@@ -124,6 +124,7 @@ def write_model(vocabulary: Vocabulary, table: npt.NDArray[np.int8], output: Pat
     """Write the folder in model2vec's format, with the keys that tell how to read and count."""
     output.mkdir(parents=True, exist_ok=True)
     save_file({"embeddings": table}, output / WEIGHTS)
+    (output / WEIGHTS).chmod(0o644)  # as other files; it comes with 0600
     vocabulary.save(output / TOKENIZER)
     config = {
         "model_type": "model2vec",
