@@ -23,13 +23,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.errors import InvalidRequest
-from actors.index.featured import signals_of
 from actors.index.lexical import LexicalIndex
 from actors.index.paged import matrix
-from actors.index.question import Wish
 from actors.index.ranking import Ranking
 from actors.index.selection import Selection
-from actors.index.signals import Signals
 from actors.index.stored import UNREADABLE, damaged, missing, read_files, segment_folder
 from actors.index.texts import Texts, check_size, widened
 from actors.index.tiers import Vectors, bytes_held, choose_tier
@@ -139,14 +136,6 @@ class Segment:
             int(self.ids[row]): widened(taken[row], [taken[r] for r in rows], context).record
             for row, rows in wanted.items()
         }
-
-    def signals(self, ids: NDArray[np.uint64], wish: Wish) -> Signals:
-        """Return what is known of chunks of `ids` that are here."""
-        rows = self._rows_of(ids)
-        own = self.ids[rows]
-        order = np.argsort(own)
-        chunks = self.chunks(rows[order].tolist())
-        return signals_of(own[order].tolist(), chunks, wish)
 
     def rows_with(
         self, terms: Sequence[bytes], languages: tuple[str, ...], live: Selection | None

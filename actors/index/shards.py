@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 
 from actors.errors import MemoryLimitExceeded
 from actors.index.dense import Tier
+from actors.index.featured import signals_of
 from actors.index.fusion import Mode, answer_of
 from actors.index.lookup import best, find_definitions, find_passage
 from actors.index.opened import OpenSegments
 from actors.index.paged import CACHE_BYTES, build_index
-from actors.index.question import QueryKind
+from actors.index.question import QueryKind, Wish
 from actors.index.ranking import Ranking, merge
 from actors.index.segment import Segment
 from actors.index.selection import Selection
-from actors.index.signals import FEATURED, NO_SIGNALS, Signals, merged
+from actors.index.signals import FEATURED, NO_SIGNALS, Signals
 from actors.index.stored import living_rows
 from actors.index.tiers import bytes_held
 from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import give_back
-from actors.messages import SegmentRef, ShardAnswer, ShardQuery, ShardRef
+from actors.messages import Chunk, SegmentRef, ShardAnswer, ShardQuery, ShardRef
 from actors.priority import step_back
 from actors.storage import Storage
 
@@ -287,8 +288,16 @@ def _answer(
 ) -> ShardAnswer:
     dense = merge([d for d, _ in sides if d is not None], query.depth)
     lexical = merge([w for _, w in sides if w is not None], query.depth)
-    signals = _signals(query, dense, lexical, segments)
-    records = _records(segments, _likely(query, dense, lexical, signals), query.context)
+    featured = np.union1d(dense.ids[:FEATURED], lexical.ids[:FEATURED])
+    read = _records(segments, featured, 0) if query.wish else {}
+    signals = _signals(read, query.wish) if query.wish else NO_SIGNALS
+    likely = _likely(query, dense, lexical, signals)
+    if query.context:
+        records = _records(segments, likely, query.context)
+    else:
+        missing = np.array([i for i in likely.tolist() if i not in read], np.uint64)
+        known = {i: read[i] for i in likely.tolist() if i in read}
+        records = known | _records(segments, missing, 0)
     return ShardAnswer(dense, lexical, records, (time.perf_counter() - started) * 1e3, signals)
 
 
@@ -308,14 +317,10 @@ def _likely(
     return np.unique(np.concatenate((fused, dense.ids[:most], lexical.ids[:most])))
 
 
-def _signals(
-    query: ShardQuery, dense: Ranking, lexical: Ranking, segments: list[Segment]
-) -> Signals:
-    """Return what is known of the best of each side, where the query has a wish."""
-    if query.wish is None:
-        return NO_SIGNALS
-    ids = np.union1d(dense.ids[:FEATURED], lexical.ids[:FEATURED])
-    return merged([segment.signals(ids, query.wish) for segment in segments])
+def _signals(records: Mapping[int, bytes], wish: Wish) -> Signals:
+    """Return what is known of chunks by their records: of each once, where a dead row has its id."""
+    ids = sorted(records)
+    return signals_of(ids, [Chunk.of(records[i]) for i in ids], wish)
 
 
 def _records(segments: list[Segment], ids: NDArray[np.uint64], context: int) -> dict[int, bytes]:

@@ -1,6 +1,7 @@
 """A host's shards: opened on first use, closed when memory is short, made quick afterwards."""
 
 import errno
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from waiting import until
 from actors.errors import CorruptData, InvalidRequest, LimitExceeded, MemoryLimitExceeded
 from actors.index import texts
 from actors.index.lexical import WeightedTerms
+from actors.index.question import Wish
 from actors.index.shards import Shards
 from actors.index.stored import segment_folder
 from actors.index.tiers import EXACT_ROWS
@@ -142,6 +144,15 @@ def test_dead_rows_are_not_found(storage):
     buried = bury(storage, "c", ref, np.arange(1, 50, dtype=np.uint32))
     (answer,) = Shards(storage).search(shard(buried), (one(),))
     assert [Chunk.of(record).start_line for record in answer.records.values()] == [1]
+
+
+def test_a_chunk_whose_dead_row_has_its_id_is_no_copy_of_itself(storage):
+    old, new = write(storage, 0, 20), write(storage, 0, 20)
+    served = shard(bury(storage, "c", old, np.arange(20, dtype=np.uint32)), new)
+    asked = replace(one(limit=20, depth=20), wish=Wish())
+    (answer,) = Shards(storage).search(served, (asked,))
+    assert answer.signals.ids.tolist() == sorted(answer.dense.ids.tolist())
+    assert set(answer.records) == set(answer.dense.ids.tolist())
 
 
 def test_a_query_of_another_dimension_is_refused(storage):
