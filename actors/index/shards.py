@@ -318,7 +318,7 @@ def _likely(
 
 
 def _signals(records: Mapping[int, bytes], wish: Wish) -> Signals:
-    """Return what is known of chunks by their records: of each once, where a dead row has its id."""
+    """Return what is known of chunks: of each once, also where a dead row has its id too."""
     ids = sorted(records)
     return signals_of(ids, [Chunk.of(records[i]) for i in ids], wish)
 
