@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from actors.engines.identifiers import BOUNDARY
+
 _WORD = re.compile(r"\w+")
-# snake_case, camelCase and the end of an acronym ("HTTPServer" → HTTP, Server). Digits stay with
-# the letters before them, because "utf8" and "sha256" are words.
-_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CACHED_WORD = 64
 """Longer words are rarely seen twice; caching them would only hold memory."""
 
@@ -30,7 +29,7 @@ def terms(text: str) -> list[str]:
 
 def _split(word: str) -> tuple[str, ...]:
     whole = word.lower()
-    parts = tuple(part.lower() for part in _BOUNDARY.split(word) if part)
+    parts = tuple(part.lower() for part in BOUNDARY.split(word) if part)
     return (whole,) if parts in ((whole,), ()) else (whole, *parts)
 
 
