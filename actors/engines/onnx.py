@@ -152,9 +152,7 @@ class OnnxEngine(OnnxModel):
         threads: int,
     ) -> None:
         output, pooled = _output(card.spec, graph)
-        super().__init__(graph, output.name, session, tokenizer, threads)
-        self._name = card.fingerprint
-        self._max_tokens = card.max_tokens
+        super().__init__(card, graph, output.name, session, tokenizer, threads)
         self._pooling = None if pooled else card.fingerprint.pooling
 
     @property

@@ -37,9 +37,7 @@ class OnnxCrossEncoder(OnnxModel):
         threads: int,
     ) -> None:
         output = score_output(card.path, graph).name
-        super().__init__(graph, output, session, tokenizer, threads)
-        self._name = card.fingerprint
-        self._max_tokens = card.max_tokens
+        super().__init__(card, graph, output, session, tokenizer, threads)
 
     def score(self, query: str, texts: Sequence[str]) -> Scores:
         """Score texts against a query; see `CrossEncoder.score`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.engines.base import ModelCard
 from actors.engines.batching import MOST_TEXTS
 from actors.engines.files import unreadable
 from actors.engines.onnx_graph import INTEGERS, Graph
@@ -35,6 +36,7 @@ class OnnxModel:
     (cosines down to 0.992), so there each text is computed alone, which is also the fastest.
 
     Args:
+        card: The model's.
         graph: What the file says of itself.
         output: Name of the one that is computed.
         session: The file, opened.
@@ -44,6 +46,7 @@ class OnnxModel:
 
     def __init__(
         self,
+        card: ModelCard,
         graph: Graph,
         output: str,
         session: InferenceSession,
@@ -51,6 +54,8 @@ class OnnxModel:
         threads: int,
     ) -> None:
         self.batch_tokens = BATCH_TOKENS
+        self._name = card.fingerprint
+        self._max_tokens = card.max_tokens
         self._most_texts = 1 if graph.dynamic else MOST_TEXTS
         self._inputs = {value.name: INTEGERS[value.element] for value in graph.inputs}
         self._output = output
