@@ -20,6 +20,7 @@ import numpy as np
 import report
 from eval import MODELS
 from labelled import eval_folder
+from numpy.typing import NDArray
 
 from actors.catalog import Catalog
 from actors.engines.base import Engine
@@ -29,6 +30,7 @@ from actors.index.fusion import Mode
 from actors.index.question import QueryKind, Wish, wish_of
 from actors.index.ranking import Ranking, ranked
 from actors.index.shards import Shards
+from actors.index.signals import SHARES
 from actors.index.writing import chunk_block, chunk_ids, write_segment
 from actors.messages import Chunk, Filter, SearchRequest, ShardAnswer, ShardQuery
 from actors.routing import weighing
@@ -49,7 +51,6 @@ _COHERENT = 40
 _AT_ONCE = 256
 _RRF_K = 60
 """Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion"."""
-_PARTS = ("file_name", "folder", "definition", "phrase", "aside")
 
 Answer = tuple[ShardAnswer, Wish]
 Rank = Callable[[Answer], Ranking]
@@ -149,22 +150,22 @@ def hybrid(answer: Answer, kind: QueryKind | None = None) -> Ranking:
 
 def by_ranks(answer: Answer) -> Ranking:
     """Rank by reciprocal ranks, both sides alike."""
-    sides = (answer[0].dense, answer[0].lexical)
-    ids = np.union1d(*(side.ids for side in sides))
-    scores = np.zeros(len(ids))
-    for side in sides:
-        scores[np.searchsorted(ids, side.ids)] += 1 / (_RRF_K + 1 + np.arange(len(side.ids)))
-    return ranked(ids, scores, MOST)
+    return _summed(answer, lambda side: 1 / (_RRF_K + 1 + np.arange(len(side.ids))))
 
 
 def by_spread(answer: Answer) -> Ranking:
     """Rank by the sum of scores, each side's in units of its standard deviation."""
+    return _summed(
+        answer, lambda side: (side.scores - side.scores.mean()) / (side.scores.std() or 1.0)
+    )
+
+
+def _summed(answer: Answer, scores_of: Callable[[Ranking], NDArray[np.float64]]) -> Ranking:
     sides = (answer[0].dense, answer[0].lexical)
     ids = np.union1d(*(side.ids for side in sides))
     scores = np.zeros(len(ids))
     for side in filter(lambda side: len(side.ids), sides):
-        spread = side.scores.std() or 1.0
-        scores[np.searchsorted(ids, side.ids)] += (side.scores - side.scores.mean()) / spread
+        scores[np.searchsorted(ids, side.ids)] += scores_of(side)
     return ranked(ids, scores, MOST)
 
 
@@ -194,7 +195,7 @@ def changed(**constants: object) -> Rank:
 def without(part: str) -> Rank:
     """Rank without a part that a chunk's place and text tell."""
     weights = fusion._WEIGHTS.copy()
-    weights[_PARTS.index(part)] = 0
+    weights[SHARES.index(part)] = 0
     return changed(_WEIGHTS=weights)
 
 
@@ -209,8 +210,8 @@ RANKS: dict[str, Rank] = {
     "as it is": hybrid,
     "by reciprocal ranks": by_ranks,
     "by scores in units of their spread": by_spread,
-    "without all that place and text tell": changed(_WEIGHTS=np.zeros(len(_PARTS)), NEAR_COPY=0.0),
-    **{f"without {part}": without(part) for part in _PARTS},
+    "without all that place and text tell": changed(_WEIGHTS=np.zeros(len(SHARES)), NEAR_COPY=0.0),
+    **{f"without {part}": without(part) for part in SHARES},
     "without near_copy": changed(NEAR_COPY=0.0),
     "every query as prose": lambda answer: hybrid(answer, QueryKind.PROSE),
     "meaning weighs 0.7 times": weighed(0.7),

@@ -12,7 +12,7 @@ import numpy as np
 from actors.index.beginnings import beginnings
 from actors.index.definitions import fit, names_of, normalised
 from actors.index.question import Wish, stems_of
-from actors.index.signals import Signals
+from actors.index.signals import SHARES, Signals
 from actors.messages import Chunk
 
 _LINES = 16
@@ -44,16 +44,16 @@ def signals_of(ids: Sequence[int], chunks: Sequence[Chunk], wish: Wish) -> Signa
     """
     return Signals(
         np.array(ids, np.uint64),
-        np.array([_shares(chunk, wish) for chunk in chunks]).reshape(-1, 5),
+        np.array([_shares(chunk, wish) for chunk in chunks]).reshape(-1, len(SHARES)),
         tuple(_sketch(chunk.text) for chunk in chunks),
     )
 
 
 def _shares(chunk: Chunk, wish: Wish) -> tuple[float, float, float, float, float]:
-    name, folders = _stems_of_path(chunk.path)
+    file, folders = _stems_of_path(chunk.path)
     asked = wish.stems
     return (
-        len(name & asked) / max(len(name), 1),
+        len(file & asked) / max(len(file), 1),
         len(folders & asked) / max(len(asked), 1),
         any(_defines(chunk, name) for name in wish.names),
         bool(wish.phrases) and _quotes(chunk.text, wish.phrases),

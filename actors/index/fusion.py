@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from actors.index.question import QueryKind
 from actors.index.ranking import EMPTY, Ranking, ranked
-from actors.index.signals import FEATURED, NO_SIGNALS, Signals
+from actors.index.signals import FEATURED, NO_SIGNALS, SHARES, Signals
 
 DENSE_WEIGHT = {
     QueryKind.PROSE: 9.5,
@@ -42,19 +42,10 @@ ASIDE = -0.5
 NEAR_COPY = -5.0
 """A chunk most lines of which stand in a better one: it comes after what is new."""
 
-PARTS = (
-    "meaning",
-    "words",
-    "file_name",
-    "folder",
-    "definition",
-    "phrase",
-    "aside",
-    "near_copy",
-)
+PARTS = ("meaning", "words", *SHARES, "near_copy")
 """What a fused score is the sum of."""
 _MEANING, _WORDS, _NEAR_COPY = map(PARTS.index, ("meaning", "words", "near_copy"))
-_SIGNALS = slice(PARTS.index("file_name"), PARTS.index("aside") + 1)
+_SIGNALS = slice(PARTS.index(SHARES[0]), PARTS.index(SHARES[-1]) + 1)
 _WEIGHTS = np.array([FILE_NAME, FOLDER, DEFINITION, PHRASE, ASIDE])
 _MEAN_OF = 100
 """Candidates of a side, the best: its mean does not depend on how many are asked for."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from actors.message import Message
 
+SHARES = ("file_name", "folder", "definition", "phrase", "aside")
+"""What is known of a chunk, each from 0 to 1."""
 FEATURED = 20
 """Of each side, the best: with 30 or 100, mean nDCG@10 is the same, and each is read from disk."""
 
@@ -20,9 +22,8 @@ class Signals(Message):
 
     Attributes:
         ids: uint64 [n], ascending.
-        shares: float64 [n, 5], from 0 to 1: of the file's name that the query has, of the query
-            that are folders, whether it defines what the query names, has what it quotes, stands
-            aside.
+        shares: float64 [n, SHARES]: of the file's name that the query has, of the query that are
+            folders, whether it defines what the query names, has what it quotes, stands aside.
         lines: Sketches of their lines.
     """
 
@@ -39,7 +40,7 @@ class Signals(Message):
         return Signals(self.ids[rows], self.shares[rows], lines)
 
 
-NO_SIGNALS = Signals(np.empty(0, np.uint64), np.empty((0, 5)), ())
+NO_SIGNALS = Signals(np.empty(0, np.uint64), np.empty((0, len(SHARES))), ())
 
 
 def merged(parts: Iterable[Signals]) -> Signals:
