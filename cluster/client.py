@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 _LONG_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
+_BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError)
+"""The gateway went away with a call in its hands, or just before it read it."""
 _POLL_S = 0.1
 _SOON_S = 1.0
 """A job over a handful of files is done by then, and is asked after more often."""
@@ -107,7 +109,9 @@ class ShoalClient(_Client):
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
         except httpx2.TransportError as error:
-            raise self._lost(error) from error
+            if fresh or not (isinstance(error, _BROKEN) and call.repeatable):
+                raise self._lost(error) from error
+            self.close()
         return self.send(call)
 
     def upload(
@@ -195,7 +199,10 @@ class AsyncShoalClient(_Client, AsyncOperations):
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
         except httpx2.TransportError as error:
-            raise self._lost(error) from error
+            if fresh or not (isinstance(error, _BROKEN) and call.repeatable):
+                raise self._lost(error) from error
+            if self._http is http:
+                await self.close()
         return await self.send(call)
 
     async def upload(

@@ -106,6 +106,10 @@ class SegmentWriter:
             written[shard].append(await write)
         return written
 
+    async def settle(self) -> None:
+        """Wait until nothing is written any more, however that ends."""
+        await asyncio.gather(*(write for _, write in self._writes), return_exceptions=True)
+
     def _write(self, shard: int, drafts: str = "") -> None:
         blocks, vectors = zip(*self._waiting.pop(shard), strict=True)
         self._rows[shard] = 0
@@ -174,7 +178,11 @@ class IndexJob:
         """Do the job and publish; on any error the collection stays as it was."""
         async with self._reach(self._tell_progress) as reached:
             await self.open()
-            return await self._take(reached)
+            try:
+                return await self._take(reached)
+            except Exception:
+                await self._writer.settle()
+                raise
 
     async def _take(self, reached: Reached) -> JobStatus:
         self._tell(phase="looking for files")

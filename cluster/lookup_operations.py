@@ -51,7 +51,7 @@ class LookupOperations:
             context=context,
             deadline_s=deadline_s,
         )
-        return Call("POST", "/v1/read", TypeAdapter(Passage), body)
+        return Call("POST", "/v1/read", TypeAdapter(Passage), body, asks=True)
 
     @Operation
     @staticmethod
@@ -91,7 +91,7 @@ class LookupOperations:
             offset=offset,
             deadline_s=deadline_s,
         )
-        return Call("POST", "/v1/similar", TypeAdapter(SearchReply), body)
+        return Call("POST", "/v1/similar", TypeAdapter(SearchReply), body, asks=True)
 
     @Operation
     @staticmethod
@@ -120,4 +120,4 @@ class LookupOperations:
             offset=offset,
             deadline_s=deadline_s,
         )
-        return Call("POST", "/v1/symbols", TypeAdapter(SymbolsReply), body)
+        return Call("POST", "/v1/symbols", TypeAdapter(SymbolsReply), body, asks=True)

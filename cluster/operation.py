@@ -19,7 +19,8 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One HTTP call: how to make it and what comes back; a patient one may take long.
 
-    Where making its lines reads files, an event loop does not wait for that.
+    Where making its lines reads files, an event loop does not wait for that. One that only asks
+    changes nothing, and may be made again where its connection broke.
     """
 
     method: str
@@ -30,6 +31,12 @@ class Call(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     patient: bool = False
     reads_files: bool = False
+    asks: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be made a second time where nobody knows if the first was carried out."""
+        return self.asks or self.method == "GET"
 
 
 class Sender(Protocol):

@@ -96,7 +96,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
             require_full_coverage=require_full_coverage,
             explain=explain,
         )
-        return Call("POST", "/v1/search", _SEARCH_REPLY, body)
+        return Call("POST", "/v1/search", _SEARCH_REPLY, body, asks=True)
 
     @Operation
     @staticmethod
@@ -109,7 +109,7 @@ class Operations(LookupOperations, IndexingOperations, UpkeepOperations):
     ) -> Call[EmbedReply]:
         """Embed texts with a model, or the gateway's default one."""
         body = EmbedBody(texts=tuple(texts), kind=kind, model=model, deadline_s=deadline_s)
-        return Call("POST", "/v1/embed", TypeAdapter(EmbedReply), body)
+        return Call("POST", "/v1/embed", TypeAdapter(EmbedReply), body, asks=True)
 
     @Operation
     @staticmethod

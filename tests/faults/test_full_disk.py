@@ -172,3 +172,25 @@ def test_a_job_embeds_no_more_once_a_write_has_failed(monkeypatch, tmp_path):
 
     monkeypatch.setattr(jobs, "_write_blocks", SimpleNamespace(remote=refused))
     asyncio.run(work())
+
+
+def test_what_is_being_written_when_a_write_fails_ends_before_the_job_does(monkeypatch, tmp_path):
+    ended = []
+
+    async def write(_root, _collection, shard, *_):
+        if shard == 0:
+            raise StorageError("no space is left")
+        await asyncio.sleep(0.1)
+        ended.append(shard)
+
+    async def work():
+        writer = jobs.SegmentWriter(Storage(str(tmp_path)), "c")
+        for shard in (0, 1):
+            writer.add(shard, "block", "vectors", jobs.SEGMENT_ROWS)
+        with pytest.raises(StorageError, match="no space is left"):
+            await writer.finish()
+        await writer.settle()
+        assert ended == [1]
+
+    monkeypatch.setattr(jobs, "_write_blocks", SimpleNamespace(remote=write))
+    asyncio.run(work())
