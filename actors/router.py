@@ -295,7 +295,7 @@ class Router:
         """Return the hits, whether there are more, the shards, and why hits are not reranked."""
         answered = [(a, a.answer.without(request.without)) for a in asked if a.answer]
         sides = [(a.space, answer) for a, answer in answered]
-        found = best_of(request.mode, sides, request.wanted, wish.kind)
+        found = best_of(request.mode, sides, request.wanted, wish)
         known = {
             i: (a.shard.collection, record)
             for a, answer in answered

@@ -142,10 +142,10 @@ def indexed(labelled: LabelledSet, model: str) -> Iterator[Indexed]:
         )
 
 
-def hybrid(answer: Answer, kind: QueryKind | None = None) -> Ranking:
+def hybrid(answer: Answer, **wishes: Any) -> Ranking:  # noqa: ANN401 - fields of Wish
     """Rank as a router does."""
     found, wish = answer
-    return best_of(Mode.HYBRID, [("", found)], MOST, kind or wish.kind).ranking
+    return best_of(Mode.HYBRID, [("", found)], MOST, replace(wish, **wishes)).ranking
 
 
 def by_ranks(answer: Answer) -> Ranking:
@@ -213,7 +213,8 @@ RANKS: dict[str, Rank] = {
     "without all that place and text tell": changed(_WEIGHTS=np.zeros(len(SHARES)), NEAR_COPY=0.0),
     **{f"without {part}": without(part) for part in SHARES},
     "without near_copy": changed(NEAR_COPY=0.0),
-    "every query as prose": lambda answer: hybrid(answer, QueryKind.PROSE),
+    "every query as prose": lambda answer: hybrid(answer, kind=QueryKind.PROSE),
+    "meaning weighs the same at every length": changed(LEAST_MEANING=1.0, MOST_MEANING=1.0),
     "meaning weighs 0.7 times": weighed(0.7),
     "meaning weighs 1.4 times": weighed(1.4),
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from actors.index.beginnings import beginnings
 from actors.index.definitions import fit, names_of, normalised
+from actors.index.nearness import near_share
 from actors.index.question import Wish, stems_of
 from actors.index.signals import SHARES, Signals
 from actors.messages import Chunk
@@ -49,7 +50,7 @@ def signals_of(ids: Sequence[int], chunks: Sequence[Chunk], wish: Wish) -> Signa
     )
 
 
-def _shares(chunk: Chunk, wish: Wish) -> tuple[float, float, float, float, float]:
+def _shares(chunk: Chunk, wish: Wish) -> tuple[float, ...]:
     file, folders = _stems_of_path(chunk.path)
     asked = wish.stems
     return (
@@ -57,6 +58,7 @@ def _shares(chunk: Chunk, wish: Wish) -> tuple[float, float, float, float, float
         len(folders & asked) / max(len(asked), 1),
         any(_defines(chunk, name) for name in wish.names),
         bool(wish.phrases) and _quotes(chunk.text, wish.phrases),
+        near_share(chunk.text, wish.neighbours),
         not wish.aside and _stands_aside(chunk.path),
     )
 

@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.index.question import QueryKind
+from actors.index.question import QueryKind, Wish
 from actors.index.ranking import EMPTY, Ranking, ranked
 from actors.index.signals import FEATURED, NO_SIGNALS, SHARES, Signals
 
@@ -29,6 +29,11 @@ DENSE_WEIGHT = {
 """Of a cosine above the mean of the candidates', beside a BM25 in units of the mean of theirs.
 
 A side whose candidates are all alike has little say so: its scores hardly leave their mean."""
+USUAL_WORDS = 7
+"""Telling words of a question in prose at which its meaning weighs so much. Fewer words tell less,
+and its meaning counts for more; of more words, it is the other way round."""
+LEAST_MEANING, MOST_MEANING = 0.5, 1.6
+"""Times that, at the longest questions and the shortest."""
 FILE_NAME = 1.5
 """Where the query has all words of the file's name; a part of it for some."""
 FOLDER = 0.5
@@ -37,6 +42,8 @@ DEFINITION = 2.0
 """Where the chunk defines what the query names."""
 PHRASE = 3.0
 """Where the chunk has what the query quotes, word by word."""
+NEIGHBOURS = 1.0
+"""Where all words that follow one another in the query are near one another; a part for some."""
 ASIDE = -0.5
 """A test, an example, generated or foreign code, unless the query asks for such."""
 NEAR_COPY = -5.0
@@ -46,7 +53,7 @@ PARTS = ("meaning", "words", *SHARES, "near_copy")
 """What a fused score is the sum of."""
 _MEANING, _WORDS, _NEAR_COPY = map(PARTS.index, ("meaning", "words", "near_copy"))
 _SIGNALS = slice(PARTS.index(SHARES[0]), PARTS.index(SHARES[-1]) + 1)
-_WEIGHTS = np.array([FILE_NAME, FOLDER, DEFINITION, PHRASE, ASIDE])
+_WEIGHTS = np.array([FILE_NAME, FOLDER, DEFINITION, PHRASE, NEIGHBOURS, ASIDE])
 _MEAN_OF = 100
 """Candidates of a side, the best: its mean does not depend on how many are asked for."""
 _FEWEST = 20
@@ -89,7 +96,7 @@ def answer_of(
     lexical: Ranking,
     k: int,
     signals: Signals = NO_SIGNALS,
-    kind: QueryKind = QueryKind.PROSE,
+    wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Fused:
     """Return the ranking that answers in `mode`; a single side keeps its own scores.
 
@@ -99,10 +106,10 @@ def answer_of(
         lexical: The one of all chunks.
         k: How many to keep.
         signals: What is known of the best of each side; taken into account in hybrid mode.
-        kind: What the query is.
+        wish: What the query asks for.
     """
     if mode is Mode.HYBRID:
-        return fuse(dense, lexical, k, signals, kind)
+        return fuse(dense, lexical, k, signals, wish)
     if mode is Mode.SEMANTIC and len(dense) > 1:
         return fuse(dense, EMPTY, k)
     (side,) = dense if mode is Mode.SEMANTIC else (lexical,)
@@ -114,7 +121,7 @@ def fuse(
     lexical: Ranking,
     k: int,
     signals: Signals = NO_SIGNALS,
-    kind: QueryKind = QueryKind.PROSE,
+    wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Fused:
     """Merge rankings by the sum of their parts; see `answer_of`.
 
@@ -122,10 +129,10 @@ def fuse(
     """
     ids = reduce(np.union1d, (ranking.ids for ranking in dense), lexical.ids)
     parts = np.zeros((len(ids), len(PARTS)))
+    weight = weight_of_meaning(wish)
     for ranking in dense:
-        parts[np.searchsorted(ids, ranking.ids), _MEANING] = DENSE_WEIGHT[kind] * (
-            ranking.scores - _mean(ranking, 1)
-        )
+        meaning = weight * (ranking.scores - _mean(ranking, 1))
+        parts[np.searchsorted(ids, ranking.ids), _MEANING] = meaning
     if len(lexical.ids):
         unit = max(_mean(lexical, _FEWEST), float(lexical.scores[0]) / _MOST)
         words = lexical.scores / unit - 1
@@ -138,6 +145,14 @@ def fuse(
     scores = parts.sum(axis=1)
     best = ranked(ids, scores, k)
     return Fused(best, parts[np.searchsorted(ids, best.ids)], dense, lexical)
+
+
+def weight_of_meaning(wish: Wish) -> float:
+    """Return what a cosine above the mean weighs, beside a BM25 in units of the mean."""
+    weight = DENSE_WEIGHT[wish.kind]
+    if wish.kind is not QueryKind.PROSE or not wish.stems:
+        return weight
+    return weight * min(max(USUAL_WORDS / len(wish.stems), LEAST_MEANING), MOST_MEANING)
 
 
 def _mean(ranking: Ranking, at_least: int) -> float:

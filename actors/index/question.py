@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 
 from actors.index.tokens import split_word, terms, words
 from actors.message import Message
@@ -76,6 +77,7 @@ class Wish(Message):
     Attributes:
         kind: What it is as a whole.
         stems: Those of its telling words.
+        neighbours: Each two of them that follow one another in it, in the order of letters.
         names: Identifiers in it, as they are written there.
         phrases: What it quotes: lower case, single blanks.
         aside: Whether it asks for tests, examples, generated code; else those stand back.
@@ -83,6 +85,7 @@ class Wish(Message):
 
     kind: QueryKind = QueryKind.PROSE
     stems: frozenset[str] = frozenset()
+    neighbours: tuple[tuple[str, str], ...] = ()
     names: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     aside: bool = False
@@ -141,10 +144,16 @@ def wish_of(query: str) -> Wish:
     return Wish(
         kind,
         frozenset(map(stem, telling)),
+        _neighbours(query, telling),
         tuple(dict.fromkeys(name.removesuffix("()") for name in names)),
         tuple(filter(None, phrases)),
         not _ASIDE_WORDS.isdisjoint(telling),
     )
+
+
+def _neighbours(query: str, telling: Container[str]) -> tuple[tuple[str, str], ...]:
+    stems = [stem(term) for term in terms(query) if term in telling]
+    return tuple(dict.fromkeys((min(two), max(two)) for two in pairwise(stems) if two[0] != two[1]))
 
 
 def _kind(query: str) -> QueryKind:

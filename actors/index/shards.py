@@ -21,7 +21,7 @@ from actors.index.fusion import Mode, answer_of
 from actors.index.lookup import best, find_definitions, find_passage
 from actors.index.opened import OpenSegments
 from actors.index.paged import CACHE_BYTES, build_index
-from actors.index.question import QueryKind, Wish
+from actors.index.question import Wish
 from actors.index.ranking import Ranking, merge
 from actors.index.segment import Segment
 from actors.index.selection import Selection
@@ -311,9 +311,9 @@ def _likely(
     mode = _mode(query)
     if mode is not Mode.HYBRID or not query.limit:
         return answer_of(mode, [dense], lexical, query.limit).ranking.ids
-    kind = query.wish.kind if query.wish else QueryKind.PROSE
+    wish = query.wish or Wish()
     most = max(query.limit, _FEWEST_TEXTS)
-    fused = answer_of(mode, [dense], lexical, _TEXT_MARGIN * most, signals, kind).ranking.ids
+    fused = answer_of(mode, [dense], lexical, _TEXT_MARGIN * most, signals, wish).ranking.ids
     return np.unique(np.concatenate((fused, dense.ids[:most], lexical.ids[:most])))
 
 

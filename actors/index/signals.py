@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from actors.message import Message
 
-SHARES = ("file_name", "folder", "definition", "phrase", "aside")
+SHARES = ("file_name", "folder", "definition", "phrase", "neighbours", "aside")
 """What is known of a chunk, each from 0 to 1."""
 FEATURED = 20
 """Of each side, the best: with 30 or 100, mean nDCG@10 is the same, and each is read from disk."""
@@ -22,8 +22,9 @@ class Signals(Message):
 
     Attributes:
         ids: uint64 [n], ascending.
-        shares: float64 [n, SHARES]: of the file's name that the query has, of the query that are
-            folders, whether it defines what the query names, has what it quotes, stands aside.
+        shares: float64 [n, SHARES]: of the file's name that the query has; of the query that are
+            folders; whether it defines what the query names; whether it has what it quotes; of the
+            query's neighbouring words, those near one another here; whether it stands aside.
         lines: Sketches of their lines.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.fusion import PARTS, Fused, Mode, answer_of
-from actors.index.question import QueryKind
+from actors.index.question import Wish
 from actors.index.ranking import Ranking, merge
 from actors.index.signals import merged
 from actors.messages import ShardAnswer, Why
@@ -31,7 +31,7 @@ def best_of(
     mode: Mode,
     answers: Sequence[tuple[str, ShardAnswer]],
     limit: int,
-    kind: QueryKind = QueryKind.PROSE,
+    wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Fused:
     """Merge each side over all shards, then the sides, and keep the best `limit`.
 
@@ -42,7 +42,7 @@ def best_of(
         mode: Which sides answer.
         answers: Each with the fingerprint of its shard's vector space.
         limit: How many to keep.
-        kind: What the query is.
+        wish: What the query asks for.
     """
     depth = depth_for(limit)
     spaces = dict.fromkeys(space for space, _ in answers) or {"": None}
@@ -50,7 +50,7 @@ def best_of(
     words = () if mode is Mode.SEMANTIC else (answer.lexical for _, answer in answers)
     lexical = merge(words, depth)
     signals = merged(answer.signals for _, answer in answers)
-    return answer_of(mode, dense, lexical, limit, signals, kind)
+    return answer_of(mode, dense, lexical, limit, signals, wish)
 
 
 def why(found: Fused, ids: NDArray[np.uint64]) -> dict[int, Why]:

@@ -97,7 +97,7 @@ def answers(storage, engine, mode, wanted):
         manifest = plan.generations[0].manifest
         shards = [manifest.shard(n) for n in range(len(manifest.shards))]
         sides = [("", host.search(shard, (query,))[0]) for shard in shards]
-        best = best_of(mode, sides, 20, wish.kind).ranking
+        best = best_of(mode, sides, 20, wish).ranking
         found.append((best.ids.tolist(), best.scores.tolist()))
     return found
 

@@ -4,7 +4,7 @@ from actors.index.featured import signals_of
 from actors.index.question import wish_of
 from actors.messages import Chunk
 
-FILE_NAME, FOLDER, DEFINITION, PHRASE, ASIDE = range(5)
+FILE_NAME, FOLDER, DEFINITION, PHRASE, NEIGHBOURS, ASIDE = range(6)
 
 
 def chunk(path="src/app.py", text="pass", symbol="", language="python"):
@@ -43,6 +43,26 @@ def test_what_is_quoted_is_found_over_line_ends():
     assert share(PHRASE, '"too many open files"', text="raise Too Many\n    open files") == 1.0
     assert share(PHRASE, '"too many open files"', text="too many files") == 0.0
     assert share(PHRASE, "too many open files", text="too many open files") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("it retries the failed upload", 1.0),
+        ("an upload that fails is retried", 1.0),
+        ("def retryFailedUpload(): ...", 1.0),
+        ("failed uploads, " + "and so on, " * 5 + "are retried", 0.5),
+        ("failed" + " and so on" * 9 + " upload" + " and so on" * 9 + " retry", 0.0),
+        ("retry retry upload upload", 0.5),
+        ("", 0.0),
+    ],
+)
+def test_words_that_follow_one_another_are_looked_for_near_one_another(text, near):
+    assert share(NEIGHBOURS, "how is the failed upload retried?", text=text) == near
+
+
+def test_a_single_word_has_no_neighbour():
+    assert share(NEIGHBOURS, "upload", text="upload") == 0.0
 
 
 @pytest.mark.parametrize(

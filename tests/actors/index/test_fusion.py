@@ -3,9 +3,9 @@ import pytest
 
 from actors.index import fusion
 from actors.index.fusion import PARTS, Mode, answer_of, fuse
-from actors.index.question import QueryKind
+from actors.index.question import QueryKind, Wish
 from actors.index.ranking import EMPTY, Ranking
-from actors.index.signals import FEATURED, NO_SIGNALS, Signals, merged
+from actors.index.signals import FEATURED, NO_SIGNALS, SHARES, Signals, merged
 from actors.routing.gather import why
 
 
@@ -18,7 +18,7 @@ def ranking(*pairs):
 def signals(ids, shares=None, lines=None):
     return Signals(
         np.array(ids, np.uint64),
-        np.zeros((len(ids), 5)) if shares is None else np.array(shares, float),
+        np.zeros((len(ids), len(SHARES))) if shares is None else np.array(shares, float),
         tuple(map(frozenset, lines or [[number] for number in ids])),
     )
 
@@ -62,13 +62,25 @@ def test_a_word_that_one_chunk_holds_counts_a_few_times_the_mean_at_most():
 
 def test_names_are_weighed_more_by_words_than_prose_is():
     sides = [ranking((1, 0.9), (2, 0.5))], EMPTY, 5
-    prose, name = fuse(*sides), fuse(*sides, kind=QueryKind.NAME)
+    prose, name = fuse(*sides), fuse(*sides, wish=Wish(QueryKind.NAME))
     assert parts_of(name, 1)["meaning"] < parts_of(prose, 1)["meaning"]
+
+
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [(1, fusion.MOST_MEANING), (7, 1.0), (10, 0.7), (40, fusion.LEAST_MEANING), (0, 1.0)],
+)
+def test_the_shorter_a_question_is_the_more_its_meaning_weighs(words, share):
+    wish = Wish(stems=frozenset(map(str, range(words))))
+    prose = fusion.DENSE_WEIGHT[QueryKind.PROSE]
+    assert fusion.weight_of_meaning(wish) == pytest.approx(share * prose)
+    named = Wish(QueryKind.NAME, wish.stems)
+    assert fusion.weight_of_meaning(named) == fusion.DENSE_WEIGHT[QueryKind.NAME]
 
 
 def test_what_is_known_of_a_chunk_moves_it():
     dense = [ranking((1, 0.51), (2, 0.5))]
-    known = signals([1, 2], [[0, 0, 0, 0, 1.0], [1.0, 0.5, 1.0, 1.0, 0]])
+    known = signals([1, 2], [[0, 0, 0, 0, 0, 1.0], [1.0, 0.5, 1.0, 1.0, 0.5, 0]])
     fused = fuse(dense, EMPTY, 5, known)
     assert fused.ranking.ids.tolist() == [2, 1]
     assert parts_of(fused, 2) == pytest.approx(
@@ -78,6 +90,7 @@ def test_what_is_known_of_a_chunk_moves_it():
             "folder": fusion.FOLDER / 2,
             "definition": fusion.DEFINITION,
             "phrase": fusion.PHRASE,
+            "neighbours": fusion.NEIGHBOURS / 2,
         }
     )
     assert parts_of(fused, 1)["aside"] == fusion.ASIDE
@@ -85,7 +98,7 @@ def test_what_is_known_of_a_chunk_moves_it():
 
 def test_signals_count_only_for_the_best_of_a_side_wherever_they_come_from():
     dense = [ranking(*((number, 1 - number / 100) for number in range(2 * FEATURED)))]
-    known = signals(range(2 * FEATURED), [[1.0, 0, 0, 0, 0]] * (2 * FEATURED))
+    known = signals(range(2 * FEATURED), [[1.0, 0, 0, 0, 0, 0]] * (2 * FEATURED))
     fused = fuse(dense, EMPTY, 2 * FEATURED, known)
     assert "file_name" in parts_of(fused, FEATURED - 1)
     assert "file_name" not in parts_of(fused, FEATURED)
