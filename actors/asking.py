@@ -122,6 +122,28 @@ async def first_answer(
     raise AssertionError  # pragma: no cover - the loop has no end
 
 
+async def first_result(running: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+    """Return the first task that has a result, or the last one where none has."""
+    while True:
+        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        good = [task for task in done if task.exception() is None]
+        if good or not running:
+            return (good or list(done))[0]
+
+
+async def answers(name: str, within_s: float) -> bool:
+    """Tell whether an actor says in time what it was made with, as it does however busy it is."""
+    try:
+        handle = await _handle(name, within_s)
+        await result_of(handle.configuration.remote(), within_s)
+    except RayActorError:
+        _handles.pop(name, None)  # there may be a new one of that name
+        return False
+    except TimeoutError:
+        return False
+    return True
+
+
 async def _answered(answer: asyncio.Future[Any], made: Awaitable[Any], within_s: float) -> Any:  # noqa: ANN401
     """Return an answer; where it is not waited for any longer, withdraw the call."""
     try:
@@ -199,13 +221,9 @@ async def _is_back(name: str, within_s: float) -> bool:
     give_up = time.monotonic() + within_s
     while True:
         left_s = max(give_up - time.monotonic(), 0)
-        try:
-            handle = await _handle(name, left_s)
-            await result_of(handle.configuration.remote(), left_s)
-        except (RayActorError, TimeoutError):
-            _handles.pop(name, None)
-        else:
+        if await answers(name, left_s):
             return True
+        _handles.pop(name, None)
         if time.monotonic() + _PAUSE_S > give_up:
             return False
         await asyncio.sleep(_PAUSE_S)

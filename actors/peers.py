@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from actors.asking import first_answer
+from actors.asking import first_answer, first_result
 from actors.routing.balance import Cost, Loads, Work, better_of_two
 from actors.routing.counts import Counts
 from actors.routing.hedge import OVERDUE, HedgeBudget, Pace
@@ -96,7 +96,7 @@ class Peers:
             return await first.task
         second = _Try(others, call, left_s, self._loads, first.weight)
         tries.append(second)
-        won = await _first_result({first.task, second.task})
+        won = await first_result({first.task, second.task})
         self._counts.hedge_wins += won is second.task
         return won.result()
 
@@ -156,12 +156,3 @@ class _Try:
     def _ended(self, _: asyncio.Task[Any]) -> None:
         if not self.calls:  # nobody was reached
             self._loads.ended(self._work)
-
-
-async def _first_result(running: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
-    """Return the first task that has a result, or the last one where none has."""
-    while True:
-        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        good = [task for task in done if task.exception() is None]
-        if good or not running:
-            return (good or list(done))[0]

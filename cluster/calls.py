@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from actors.asking import first_answer
@@ -73,12 +73,16 @@ class Calls:
         Raises:
             GatewayUnavailable: It did not answer in time.
         """
-        return await _first_answer((name,), call, within_s)
+        give_up = time.monotonic() + within_s + _GRACE_S
+        try:
+            return await first_answer((name,), call, lambda: give_up - time.monotonic())
+        except TimeoutError as error:
+            raise _no_answer(name, within_s) from error
 
     async def ask_router(
         self, call: Callable[[Any], Awaitable[Any]], within_s: float, requests: int = 1
     ) -> Any:  # noqa: ANN401 - whatever the remote method returns
-        """Call one of the routers with so many requests, another at once where it died.
+        """Call one of the routers with so many requests; see `Routers.ask`.
 
         Raises:
             GatewayUnavailable: None answered in time.
@@ -87,11 +91,14 @@ class Calls:
             self._looking is None or self._looking.done()
         ):
             self._looking = asyncio.create_task(self._look())  # nobody waits for it
-        with self._routers.chosen(requests) as names:
-            return await _first_answer(names, call, within_s)
+        try:
+            return await self._routers.ask(call, within_s + _GRACE_S, requests)
+        except TimeoutError as error:
+            raise _no_answer("the routers", within_s) from error
 
     async def _look(self) -> None:
-        await asyncio.gather(self.scaled(), self.look_behind())
+        looks = self.scaled(), self.look_behind(), self._routers.look_for_silent()
+        await asyncio.gather(*looks)
 
     async def look_behind(self) -> None:
         """Learn how far collections are behind, unless the steward is away."""
@@ -202,13 +209,6 @@ class Calls:
             await self.ask(STEWARD, lambda steward: steward.report.remote(status))
 
 
-async def _first_answer(
-    names: Sequence[str], call: Callable[[Any], Awaitable[Any]], within_s: float
-) -> Any:  # noqa: ANN401 - whatever the remote method returns
-    give_up = time.monotonic() + within_s + _GRACE_S
-    try:
-        return await first_answer(names, call, lambda: give_up - time.monotonic())
-    except TimeoutError as error:
-        who = ", ".join(names)
-        message = f"{who} did not answer within {within_s:g} s; `shoal status` shows how it is"
-        raise GatewayUnavailable(message, retry_after_s=_GRACE_S) from error
+def _no_answer(who: str, within_s: float) -> GatewayUnavailable:
+    message = f"{who} did not answer within {within_s:g} s; `shoal status` shows how it is"
+    return GatewayUnavailable(message, retry_after_s=_GRACE_S)
