@@ -27,7 +27,7 @@ from pydantic import SecretStr, ValidationError
 from actors.choice import Choice
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
-from cluster.operation import Call, T
+from cluster.operation import Call, T, first_problem
 from cluster.operations import AsyncOperations, Operations
 from cluster.protocol import CALLER_HEADER, Job, Problem
 from cluster.settings import Settings
@@ -274,11 +274,21 @@ def _content(call: Call[Any], lines: object) -> dict[str, Any]:
 
 
 def reply_of(call: Call[T], response: httpx2.Response) -> T:
-    """Return what a call was answered with; raise the error, where that is what came."""
+    """Return what a call was answered with; raise the error, where that is what came.
+
+    A gateway that is newer than this client may tell more than it knows of.
+    """
     if response.is_success:
-        return call.reply.validate_json(response.content or b"null")
+        try:
+            return call.reply.validate_json(response.content or b"null", extra="ignore")
+        except ValidationError as error:
+            message = (
+                f"the gateway's answer to {call.method} {call.path} cannot be read "
+                f"({first_problem(error)}); let it and this client be of the same version"
+            )
+            raise GatewayUnavailable(message) from error
     try:
-        problem = Problem.model_validate_json(response.content)
+        problem = Problem.model_validate_json(response.content, extra="ignore")
     except ValidationError as error:
         said = " ".join(response.text.split())
         message = f"the gateway answered {response.status_code}: {said[:200]}"
