@@ -17,7 +17,7 @@ _CACHED = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Forms:
     """What a word begins with in all its forms, and what matches a whole one."""
 
     beginning: str
@@ -25,19 +25,19 @@ class _Word:
 
 
 def near_share(text: str, neighbours: Sequence[tuple[str, str]]) -> float:
-    """Return what share of some pairs of words, given by their stems, are near one another.
+    """Return what share of some pairs of words are near one another, in any of their forms.
 
     Parts of identifiers are words too. Looking for a few words costs a tenth of splitting the text.
     """
     small = text.lower()
     if not neighbours or len(small) != len(text):  # a few letters are two in lower case
         return 0.0
-    stems = {stem for pair in neighbours for stem in pair}
-    places = {stem: _places(text, small, _word(stem)) for stem in stems}
+    words = {word for pair in neighbours for word in pair}
+    places = {word: _places(text, small, _forms_of(word)) for word in words}
     return sum(_meet(places[one], places[other]) for one, other in neighbours) / len(neighbours)
 
 
-def _places(text: str, small: str, word: _Word) -> list[int]:
+def _places(text: str, small: str, word: _Forms) -> list[int]:
     """Return where a word begins in a text, ascending."""
     found = []
     at = small.find(word.beginning)
@@ -63,9 +63,9 @@ def _meet(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 @lru_cache(_CACHED)
-def _word(stem: str) -> _Word:
-    spelled = sorted((stem, *forms(stem)), key=len, reverse=True)
+def _forms_of(word: str) -> _Forms:
+    spelled = sorted((word, *forms(word)), key=len, reverse=True)
     either = "|".join(map(re.escape, spelled))
     common = takewhile(lambda letters: len(set(letters)) == 1, zip(*spelled, strict=False))
     beginning = "".join(letter for letter, *_ in common)
-    return _Word(beginning, re.compile(f"(?i:{either})(?![a-z])"))
+    return _Forms(beginning, re.compile(f"(?i:{either})(?![a-z])"))

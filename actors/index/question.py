@@ -77,7 +77,7 @@ class Wish(Message):
     Attributes:
         kind: What it is as a whole.
         stems: Those of its telling words.
-        neighbours: Each two of them that follow one another in it, in the order of letters.
+        neighbours: Each two such words that follow one another in it, in the order of letters.
         names: Identifiers in it, as they are written there.
         phrases: What it quotes: lower case, single blanks.
         aside: Whether it asks for tests, examples, generated code; else those stand back.
@@ -152,8 +152,8 @@ def wish_of(query: str) -> Wish:
 
 
 def _neighbours(query: str, telling: Container[str]) -> tuple[tuple[str, str], ...]:
-    stems = [stem(term) for term in terms(query) if term in telling]
-    return tuple(dict.fromkeys((min(two), max(two)) for two in pairwise(stems) if two[0] != two[1]))
+    said = [term for term in terms(query) if term in telling]
+    return tuple(dict.fromkeys((min(two), max(two)) for two in pairwise(said) if two[0] != two[1]))
 
 
 def _kind(query: str) -> QueryKind:

@@ -84,7 +84,11 @@ def test_phrases_are_what_is_quoted():
 
 def test_neighbours_are_telling_words_that_follow_one_another_each_two_once():
     wish = wish_of("why is a failed upload of failed uploads retried?")
-    assert wish.neighbours == (("fail", "upload"), ("retry", "upload"))
+    assert wish.neighbours == (
+        ("failed", "upload"),
+        ("failed", "uploads"),
+        ("retried", "uploads"),
+    )
 
 
 def test_a_query_about_tests_asks_for_them():
