@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,16 +164,17 @@ def _mean(ranking: Ranking, at_least: int) -> float:
 def _near_copy(scores: NDArray[np.float64], seen: Signals) -> NDArray[np.float64]:
     """Return what chunks lose for what stands in better ones already."""
     loss = np.zeros(len(scores))
+    held = Counter(chain.from_iterable(seen.lines))
     kept_with: defaultdict[int, list[int]] = defaultdict(list)
     for row in np.lexsort((seen.ids, -scores)).tolist():
-        lines = seen.lines[row]
-        common = Counter(better for line in lines for better in kept_with.get(line, ()))
+        size = len(seen.lines[row])
+        shared = [line for line in seen.lines[row] if held[line] > 1]  # most are of one chunk alone
+        common = Counter(better for line in shared for better in kept_with.get(line, ()))
         if any(
-            count >= _ALIKE * max(len(lines), len(seen.lines[better]))
-            for better, count in common.items()
+            count >= _ALIKE * max(size, len(seen.lines[better])) for better, count in common.items()
         ):
             loss[row] = NEAR_COPY
         else:
-            for line in lines:
+            for line in shared:
                 kept_with[line].append(row)
     return loss
