@@ -97,6 +97,9 @@ class ShoalClient(_Client):
 
     def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
+        return self._tried(call, call.repeatable)
+
+    def _tried(self, call: Call[T], may_break: bool) -> T:
         fresh = self._http is None
         try:
             return self._send(call)
@@ -109,10 +112,10 @@ class ShoalClient(_Client):
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
         except httpx2.TransportError as error:
-            if fresh or not (isinstance(error, _BROKEN) and call.repeatable):
+            if fresh or not (may_break and isinstance(error, _BROKEN)):
                 raise self._lost(error) from error
-            self.close()
-        return self.send(call)
+            may_break = False
+        return self._tried(call, may_break)
 
     def upload(
         self,
@@ -184,6 +187,9 @@ class AsyncShoalClient(_Client, AsyncOperations):
 
     async def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
+        return await self._tried(call, call.repeatable)
+
+    async def _tried(self, call: Call[T], may_break: bool) -> T:
         http = self._http
         fresh = http is None
         try:
@@ -199,11 +205,10 @@ class AsyncShoalClient(_Client, AsyncOperations):
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
         except httpx2.TransportError as error:
-            if fresh or not (isinstance(error, _BROKEN) and call.repeatable):
+            if fresh or not (may_break and isinstance(error, _BROKEN)):
                 raise self._lost(error) from error
-            if self._http is http:
-                await self.close()
-        return await self.send(call)
+            may_break = False  # the other connections stay open: other calls are under way there
+        return await self._tried(call, may_break)
 
     async def upload(
         self,

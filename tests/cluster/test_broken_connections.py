@@ -96,3 +96,17 @@ def test_searches_look_ups_and_embeddings_only_ask():
     shoal.read("0" * 16)
     shoal.index(["."])
     assert [call.repeatable for call in calls] == [True] * 5 + [False]
+
+
+def test_a_connection_that_breaks_takes_no_other_along():
+    gateway = Gateway([1, 1])
+
+    async def work():
+        async with AsyncShoalClient(gateway.url, token="t") as shoal:
+            await shoal.collections()
+            before = shoal._http
+            await shoal.collections()
+            assert shoal._http is before
+
+    asyncio.run(work())
+    assert gateway.calls == ["GET /v1/collections"] * 3
