@@ -142,10 +142,10 @@ def indexed(labelled: LabelledSet, model: str) -> Iterator[Indexed]:
         )
 
 
-def hybrid(answer: Answer, **wishes: Any) -> Ranking:  # noqa: ANN401 - fields of Wish
+def hybrid(answer: Answer, kind: QueryKind | None = None) -> Ranking:
     """Rank as a router does."""
     found, wish = answer
-    return best_of(Mode.HYBRID, [("", found)], MOST, replace(wish, **wishes)).ranking
+    return best_of(Mode.HYBRID, [("", found)], MOST, replace(wish, kind=kind or wish.kind)).ranking
 
 
 def by_ranks(answer: Answer) -> Ranking:
@@ -213,7 +213,7 @@ RANKS: dict[str, Rank] = {
     "without all that place and text tell": changed(_WEIGHTS=np.zeros(len(SHARES)), NEAR_COPY=0.0),
     **{f"without {part}": without(part) for part in SHARES},
     "without near_copy": changed(NEAR_COPY=0.0),
-    "every query as prose": lambda answer: hybrid(answer, kind=QueryKind.PROSE),
+    "every query as prose": lambda answer: hybrid(answer, QueryKind.PROSE),
     "meaning weighs the same at every length": changed(LEAST_MEANING=1.0, MOST_MEANING=1.0),
     "meaning weighs 0.7 times": weighed(0.7),
     "meaning weighs 1.4 times": weighed(1.4),

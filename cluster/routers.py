@@ -70,14 +70,15 @@ class Routers:
             return asyncio.create_task(answer)
 
         with self.chosen(requests) as (first, *others):
-            tries = {asked((first, *others))}
+            made = asked((first, *others))
+            tries = {made}
             try:
-                if others and await self._falls_silent(first, *tries):
+                if others and await self._falls_silent(first, made):
                     tries.add(asked(others))
                 return (await first_result(tries)).result()
             finally:
-                for made in tries:
-                    made.cancel()
+                for one in tries:
+                    one.cancel()
 
     async def look_for_silent(self) -> None:
         """Find out which of those that hung are there again."""

@@ -31,8 +31,8 @@ def near_share(text: str, neighbours: Sequence[tuple[str, str]]) -> float:
 
     Parts of identifiers are words too. Looking for a few words costs a tenth of splitting the text.
     """
-    small = text.lower()
-    if not neighbours or len(small) != len(text):  # a few letters are two in lower case
+    small = text.lower() if neighbours else ""
+    if not small or len(small) != len(text):  # a few letters are two in lower case
         return 0.0
     words = {word: _forms_of(word) for pair in neighbours for word in pair}
     there = {word for word, forms_of_it in words.items() if forms_of_it.beginning in small}
