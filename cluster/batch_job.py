@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,12 +37,11 @@ from actors.process import (
     status_of,
 )
 from actors.storage import Storage
-from cluster.batch import Stages, run
 from cluster.batch_progress import ASK_S, Report, ask_steward
 from cluster.checkout import checked_out
 from cluster.compact import compacted
 from cluster.comparison import Comparison
-from cluster.ingest.pipeline import BlockSummary
+from cluster.ingest.pipeline import BlockOfFiles, BlockSummary
 from cluster.jobs import Withdrawn
 from cluster.mounts import reading_options
 from cluster.naming import Target
@@ -209,7 +208,7 @@ class BatchJob:
         blocks = compared.blocks(reached.root, found.files, self._config.max_file_bytes)
         self._report.tell(phase="reading and embedding", files_total=len(found.files))
         if found.files:
-            run(self._stages(compared, card, reached.root), list(blocks))
+            self._process(compared, card, reached.root, list(blocks))
         for summary in self._report.so_far.summaries.values():
             compared.take(summary)
         published = self._publish(compared, rebuilds)
@@ -235,7 +234,11 @@ class BatchJob:
             return new, False, card
         return replace(new, generation=found.generation, choice=found.choice), True, card
 
-    def _stages(self, compared: Comparison, card: ModelCard, root: str) -> Stages:
+    def _process(
+        self, compared: Comparison, card: ModelCard, root: str, blocks: Sequence[BlockOfFiles]
+    ) -> None:
+        from cluster.batch import Stages, run  # noqa: PLC0415 - Ray Data, which no gateway needs
+
         config = self._config
         most = config.embedder.limit_bytes
         limit = limit_for(card.footprint.total, most) if config.sized_by_model else most
@@ -249,7 +252,7 @@ class BatchJob:
             threads=config.threads,
             memory=memory,
         )
-        return Stages(
+        stages = Stages(
             config.name,
             config.root,
             compared.base.collection,
@@ -259,6 +262,7 @@ class BatchJob:
             embedder,
             config.replicas,
         )
+        run(stages, blocks)
 
     def _publish(self, compared: Comparison, rebuilds: bool) -> Manifest:
         self._report.tell(phase="merging and building indexes")
