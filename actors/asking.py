@@ -21,6 +21,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from actors.direct import DirectCall, DirectHandle, reached
 from actors.errors import GatewayUnavailable, MemoryLimitExceeded, ReplicaLost
 from actors.process import find_actor
 
@@ -114,7 +115,7 @@ async def first_answer(
             if refusals >= len(names):
                 raise _refused(name, error) from None
         except RayActorError as error:
-            _handles.pop(name, None)
+            _forget(name)
             failed.add(name)
             deaths += 1
             if deaths >= _MOST_DEATHS * len(names):
@@ -137,7 +138,7 @@ async def answers(name: str, within_s: float) -> bool:
         handle = await _handle(name, within_s)
         await result_of(handle.configuration.remote(), within_s)
     except RayActorError:
-        _handles.pop(name, None)  # there may be a new one of that name
+        _forget(name)  # there may be a new one of that name
         return False
     except TimeoutError:
         return False
@@ -154,7 +155,9 @@ async def _answered(answer: asyncio.Future[Any], made: Awaitable[Any], within_s:
     finally:
         if not answer.done():
             answer.add_done_callback(_unheard)
-            if isinstance(made, ray.ObjectRef):
+            if isinstance(made, DirectCall):
+                made.withdraw()
+            elif isinstance(made, ray.ObjectRef):
                 ray.cancel(made, recursive=False)  # what it has asked of others may serve others
 
 
@@ -223,7 +226,7 @@ async def _is_back(name: str, within_s: float) -> bool:
         left_s = max(give_up - time.monotonic(), 0)
         if await answers(name, left_s):
             return True
-        _handles.pop(name, None)
+        _forget(name)
         if time.monotonic() + _PAUSE_S > give_up:
             return False
         await asyncio.sleep(_PAUSE_S)
@@ -270,9 +273,19 @@ async def ask_head(key: str, question: Callable[[], _T], timeout_s: float) -> _T
 
 
 async def _handle(name: str, timeout_s: float) -> Any:  # noqa: ANN401 - an untyped Ray handle
-    if name not in _handles:
+    known = _handles.get(name)
+    if known is None or (isinstance(known, DirectHandle) and not known.line.is_usable):
+        give_up = time.monotonic() + timeout_s
         found = await ask_head(f"actor {name}", partial(find_actor, name), timeout_s)
         if found is None:  # it is being replaced
             raise ActorUnavailableError(name, None)
-        _handles[name] = found
-    return _handles[name]
+        known = await reached(name, found, give_up - time.monotonic())
+        _forget(name)
+        _handles[name] = known
+    return known
+
+
+def _forget(name: str) -> None:
+    known = _handles.pop(name, None)
+    if isinstance(known, DirectHandle):
+        known.line.close()

@@ -7,10 +7,9 @@ import contextvars
 import gc
 import logging
 import os
-import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -19,15 +18,24 @@ from numpy.typing import NDArray
 
 from actors import spans
 from actors.asking import tell
+from actors.direct_wire import Address
 from actors.engines.base import CrossEncoder, Engine, Kind, Loaded, OnProgress, Scores, Task
 from actors.engines.registry import describe, import_libraries, open_model
 from actors.errors import LimitExceeded, MemoryLimitExceeded, ModelMismatch
 from actors.index.writing import ChunkBlock
+from actors.listening import Listener
 from actors.memory import Pressure, give_back, give_back_files, load_gate, ran_out
 from actors.messages import ActorStatus, Embedded, Embeddings, Scored
 from actors.model import LazyModel, ModelState, Progress
 from actors.origin import Origin
-from actors.process import MemoryConfig, answers_always, guard_memory, returns, status_of
+from actors.process import (
+    MemoryConfig,
+    answers_always,
+    guard_memory,
+    returns,
+    started_threads,
+    status_of,
+)
 
 _log = logging.getLogger("shoal.embedder")
 _T = TypeVar("_T")
@@ -78,7 +86,7 @@ class Embedder:
         self._config = config
         import_libraries(config.model)
         # Threads come first: where the address space is capped, the stack of each would count.
-        self._threads = _started_threads(config.threads + _SPARE_THREADS)
+        self._threads = started_threads(config.threads + _SPARE_THREADS, "embedder")
         self._memory = guard_memory(config)
         self._model = LazyModel(
             self._load, self._unload, config.keep_alive_s, self._tell_steward, self._threads
@@ -88,6 +96,7 @@ class Embedder:
         self._reserve = bytearray()
         self._batch_tokens = 0
         self._texts = 0
+        self._listener = Listener(self, frozenset({"embed", "score"}))
         self._learn_from_predecessor()
         self._memory.on_pressure(self._relieve)
 
@@ -198,6 +207,10 @@ class Embedder:
         async with self._blocks:
             answer = await self.embed(block.texts, "document", retried)
         return len(answer.vectors), answer.vectors
+
+    async def listens(self) -> Address:
+        """Return where processes of the same machine may call it past Ray."""
+        return await self._listener.address()
 
     @answers_always
     async def last_death(self) -> str:
@@ -356,13 +369,3 @@ def _refuse_giants(texts: Sequence[str]) -> None:
             "cut it into chunks"
         )
         raise LimitExceeded(message)
-
-
-def _started_threads(number: int) -> ThreadPoolExecutor:
-    """Return a pool whose threads run already."""
-    pool = ThreadPoolExecutor(number, thread_name_prefix="embedder")
-    together = threading.Barrier(number + 1)
-    for _ in range(number):
-        pool.submit(together.wait)
-    together.wait()
-    return pool

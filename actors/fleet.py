@@ -15,12 +15,10 @@ from actors.messages import ShardRef
 from actors.process import MemoryConfig, find_actor, find_or_make
 from actors.router import Router, RouterConfig
 from actors.scaling import Need
-from actors.shard_host import HostConfig, ShardHost
+from actors.shard_host import SEARCHES_AT_ONCE, HostConfig, ShardHost
 
 _TELL_S = 20.0
 """For what every actor is told; one that does not answer learns it when it starts again."""
-_SEARCHES_AT_ONCE = 4
-"""In one host: its threads take turns on the cores, and a slow read holds up one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class Fleet:
             memory = replace(memory, limit_bytes=place.limit_bytes, follows_node=place.follows_node)
         config = HostConfig(name, self._plan.root, memory)
         at = placed_at(place, layout)
-        return find_or_make(ShardHost, config, max_concurrency=_SEARCHES_AT_ONCE, **at)
+        return find_or_make(ShardHost, config, max_concurrency=SEARCHES_AT_ONCE, **at)
 
     def _router(self, name: str, layout: Layout) -> Any:  # noqa: ANN401
         plan = self._plan

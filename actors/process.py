@@ -6,8 +6,10 @@ import contextlib
 import gc
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -189,6 +191,16 @@ def guard_memory(config: Config) -> ActorMemory:
         enforcement=memory.enforcement,
         setting=memory.setting,
     )
+
+
+def started_threads(number: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool whose threads run already."""
+    pool = ThreadPoolExecutor(number, thread_name_prefix=name)
+    together = threading.Barrier(number + 1)
+    for _ in range(number):
+        pool.submit(together.wait)
+    together.wait()
+    return pool
 
 
 def status_of(

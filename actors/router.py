@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from actors import spans
 from actors.asking import tell_at_once
+from actors.direct_wire import Address
 from actors.engines.base import Kind
 from actors.errors import DeadlineExceeded, ShoalError
 from actors.index.fusion import Mode
 from actors.index.question import Wish, wish_of
 from actors.index.ranking import Ranking
 from actors.leases import Keeper, Leases
+from actors.listening import Listener
 from actors.lookup import Lookups
 from actors.lookup_messages import Lookup, PassageAnswer, PassageQuery, SymbolAnswer, SymbolQuery
 from actors.memory import Pressure
@@ -44,6 +46,9 @@ from actors.routing.gather import best_of, depth_for, why
 from actors.scatter import Asked, Scatter, Watch, coverage_of, fetch_texts, incomplete
 from actors.scorers import Scorers
 from actors.storage import Storage
+
+_DIRECT = frozenset({"search", "search_many", "read", "similar", "symbols", "embed"})
+"""Methods that are called over the actor's own socket too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class Router:
         self._scatter = Scatter(config.topology, self._counts)
         self._planner = Planner(self._corpora)
         self._lookups = Lookups(self._planner, self._scatter)
+        self._listener = Listener(self, _DIRECT)
         self._memory.on_pressure(self._relieve)
         tell_at_once(config.steward, lambda it: it.router_started.remote(config.name))
 
@@ -233,6 +239,10 @@ class Router:
         """
         self._scatter.arrange(topology)
         self._replicas.keep_only(frozenset())
+
+    async def listens(self) -> Address:
+        """Return where processes of the same machine may call it past Ray."""
+        return await self._listener.address()
 
     @answers_always
     async def configuration(self) -> RouterConfig:

@@ -11,20 +11,28 @@ import ray
 from numpy.typing import NDArray
 
 from actors import spans
+from actors.direct_wire import Address
 from actors.errors import ShoalError
 from actors.index.paged import BUILD_BYTES, build_index
 from actors.index.shards import Shards
+from actors.listening import Listener, listen_in_thread
 from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import Pressure, node_memory
 from actors.messages import ActorStatus, ShardAnswer, ShardQuery, ShardRef
 from actors.priority import step_back
-from actors.process import MemoryConfig, answers_always, guard_memory, status_of
+from actors.process import MemoryConfig, answers_always, guard_memory, started_threads, status_of
 from actors.storage import Storage
 
 _log = logging.getLogger("shoal.host")
 
 _BUILD_S = 300.0
 """For a paged index, waiting for memory included; 500,000 rows take 15 s."""
+
+
+SEARCHES_AT_ONCE = 4
+"""In one host: its threads take turns on the cores, and a slow read holds up one of them."""
+_DIRECT = frozenset({"search", "records", "passage", "definitions"})
+"""Methods that are called over the actor's own socket too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,10 @@ class ShardHost:
 
     def __init__(self, config: HostConfig) -> None:
         self._config = config
+        # Threads come first: where the address space is capped, the stack of each would count.
+        threads = started_threads(SEARCHES_AT_ONCE, "host")
+        self._listener = Listener(self, _DIRECT, threads)
+        self._address = listen_in_thread(self._listener)
         import_module("lance")  # reserves 1 GiB of addresses, which a cap would count from then on
         self._memory = guard_memory(config)
         self._shards = Shards(
@@ -110,6 +122,11 @@ class ShardHost:
     def keep_only(self, collection_segments: frozenset[str]) -> None:
         """Close every segment that is not named, and forget its tombstones."""
         self._shards.keep_only(collection_segments)
+
+    @answers_always
+    def listens(self) -> Address:
+        """Return where processes of the same machine may call it past Ray."""
+        return self._address
 
     @answers_always
     def configuration(self) -> HostConfig:
