@@ -1,4 +1,4 @@
-"""A search asked of the router itself, beside the same hops between empty actors: what is ours."""
+"""A search asked of the router as a gateway asks it, beside Ray's hops between empty actors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import report
 from numpy.typing import NDArray
 from ray.actor import ActorHandle
 
+from actors.direct import reached
 from actors.index.fusion import Mode
 from actors.messages import Filter, SearchAnswer, SearchRequest
 from cluster.session import attach, detach, plan_memory
@@ -23,6 +24,7 @@ _PAYLOAD = bytes(6_000)
 """An answer of ten chunks' text is about so large."""
 _BLOCK = 100
 _ROUTER = "router-0"
+_REACH_S = 10.0
 
 
 class Host:
@@ -65,7 +67,7 @@ def measure(root: Path, collection: str, queries: NDArray[np.float32], k: int) -
 async def _measured(collection: str, queries: NDArray[np.float32], k: int) -> dict[str, Any]:
     host, made = ray.remote(num_cpus=0)(Host), ray.remote(num_cpus=0)(Router)
     empty = made.remote(host.remote())
-    router = ray.get_actor(_ROUTER)
+    router = await reached(_ROUTER, ray.get_actor(_ROUTER), _REACH_S)
 
     def search(vector: NDArray[np.float32]) -> Awaitable[SearchAnswer]:
         request = SearchRequest("", Mode.SEMANTIC, k, (collection,), Filter(), vector, 10.0)
