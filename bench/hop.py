@@ -1,7 +1,7 @@
-"""What one call to an empty actor costs here: the floor under every hop of a search.
+"""What one call to an empty actor costs here, by Ray and over the actor's own socket.
 
-A search crosses three such hops one after the other, and while one process works the others sleep,
-so the call is also timed after pauses of about a search's length.
+It is the floor under every hop of a search, which crosses three one after the other. While one
+process works the others sleep, so the call is also timed after pauses of about a search's length.
 """
 
 from __future__ import annotations
@@ -19,12 +19,30 @@ import ray
 from ray.actor import ActorHandle
 from report import RESULTS, summary, write
 
+from actors.direct import reached
+from actors.direct_wire import Address
+from actors.listening import Listener, listen_in_thread
+from actors.process import started_threads
+
 _CALLS = 300
 _PAUSES_MS = (0, 5, 15)
+_REACH_S = 10.0
+
+
+_ECHO = frozenset({"echo"})
 
 
 class Sync:
     """Serves calls as a ShardHost does."""
+
+    def __init__(self) -> None:
+        """Begin to listen."""
+        self._listener = Listener(self, _ECHO, started_threads(1, "echo"))
+        self._address = listen_in_thread(self._listener)
+
+    def listens(self) -> Address:
+        """Return where."""
+        return self._address
 
     def echo(self, value: int) -> int:
         """Return the value."""
@@ -33,6 +51,14 @@ class Sync:
 
 class Async:
     """Serves calls as a Router and an Embedder do."""
+
+    def __init__(self) -> None:
+        """Make what listens."""
+        self._listener = Listener(self, _ECHO)
+
+    async def listens(self) -> Address:
+        """Return where."""
+        return await self._listener.address()
 
     async def echo(self, value: int) -> int:
         """Return the value."""
@@ -56,7 +82,12 @@ def _made(kind: type) -> ActorHandle[Any]:
 
 
 async def _timed(actor: ActorHandle[Any]) -> dict[str, Any]:
-    return {f"after_{pause}_ms": summary(await _calls(actor, pause / 1e3)) for pause in _PAUSES_MS}
+    direct = await reached("actor", actor, _REACH_S)
+    return {
+        f"{way}_after_{pause}_ms": summary(await _calls(handle, pause / 1e3))
+        for pause in _PAUSES_MS
+        for way, handle in (("ray", actor), ("direct", direct))
+    }
 
 
 async def _calls(actor: ActorHandle[Any], pause_s: float) -> list[float]:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from tiny_onnx_model import write_model
 from actors.engines.quantize import quantize
 from actors.engines.registry import describe, open_engine
 from actors.errors import Conflict, InvalidRequest, ModelLoadError
+
+HAS_VNNI = "vnni" in Path("/proc/cpuinfo").read_text()
+INT8_AGREES = 0.993 if HAS_VNNI else 0.99
+"""Processors without VNNI add up pairs of products in 16 bits, where large ones saturate."""
 
 # Loads a model, embeds long texts in two threads and a query beside them, and tells how much PSS
 # that took, beside the estimate.
@@ -69,7 +74,7 @@ def test_float32_agrees_with_the_reference_in_batches_of_any_company(float_folde
 def test_int8_agrees_with_the_reference(texts, expected):
     folder = shared_file("models/all-MiniLM-L6-v2-onnx")
     found = cosines(f"onnx:{folder}?max_tokens=256", texts, expected)
-    assert found.mean() >= 0.993
+    assert found.mean() >= INT8_AGREES
 
 
 def test_the_files_conventions_are_found(float_folder):
@@ -82,10 +87,10 @@ def test_a_quantised_model_is_small_and_agrees_with_the_reference(float_folder, 
     report = quantize(f"onnx:{float_folder}")
     assert report.target == float_folder / "model_quantized.onnx"
     assert report.target_bytes < 0.3 * report.source_bytes
-    assert report.cosine_mean >= 0.993
+    assert report.cosine_mean >= INT8_AGREES
     assert report.cosine_mean > report.cosine_min > 0.9
     assert min(report.source_texts_per_s, report.target_texts_per_s) > 0
-    assert cosines(f"onnx:{float_folder}", texts, expected).mean() >= 0.993
+    assert cosines(f"onnx:{float_folder}", texts, expected).mean() >= INT8_AGREES
     assert describe(f"onnx:{float_folder}").fingerprint.dtype == "int8"
     assert [path.name for path in float_folder.iterdir() if path.name.startswith(".")] == []
 
