@@ -80,7 +80,7 @@ class _Conversation(asyncio.Protocol):
     def __init__(self, call: Callable[[Request], Coroutine[Any, Any, Any]]) -> None:
         self._call = call
         self._frames = Frames()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,7 +94,8 @@ class _Conversation(asyncio.Protocol):
             if isinstance(message, Withdrawal):
                 self._withdraw()
             else:
-                self._task = asyncio.get_running_loop().create_task(self._answer(message))
+                self._task = asyncio.get_running_loop().create_task(self._call(message))
+                self._task.add_done_callback(self._answer)  # also of what is cancelled unbegun
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._withdraw()
@@ -103,24 +104,26 @@ class _Conversation(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
 
-    async def _answer(self, request: Request) -> None:
-        try:
-            answer = Answer(await self._call(request))
-        except asyncio.CancelledError:
+    def _answer(self, called: asyncio.Task[Any]) -> None:
+        if called.cancelled():
             answer = Answer(error=TimeoutError("the call was withdrawn"))
-        except Exception as error:  # noqa: BLE001 - the caller's to handle
+        elif error := called.exception():
             answer = Answer(error=error)
-        self._transport.write(_packed(answer))
+        else:
+            answer = Answer(called.result())
+        if not self._transport.is_closing():
+            self._transport.write(_packed(answer))
 
 
 async def _in_thread(threads: Executor, work: Callable[[], Any]) -> Any:  # noqa: ANN401
     """Return what `work` returns; if it is withdrawn, be over once a thread is through with it."""
     running = threads.submit(work)
+    answer = asyncio.wrap_future(running)
     try:
-        return await asyncio.shield(asyncio.wrap_future(running))
+        return await asyncio.shield(answer)
     except asyncio.CancelledError:
         if not running.cancel():
-            await asyncio.wait({asyncio.wrap_future(running)})
+            await asyncio.gather(answer, return_exceptions=True)
         raise
 
 

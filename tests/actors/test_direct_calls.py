@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from waiting import until
 
 from actors import direct_wire
 from actors.direct import DirectHandle, Line, reached
-from actors.direct_wire import Address, Answer, Frames, Request, framed
+from actors.direct_wire import Address, Answer, Frames, Request, Withdrawal, framed
 from actors.errors import Overloaded
 from actors.listening import Listener, listen_in_thread
 
@@ -167,6 +168,18 @@ async def test_a_withdrawn_call_that_has_begun_is_over_once_the_thread_is_throug
     actor.may_go_on.set()
     with pytest.raises(TimeoutError):
         await call
+
+
+@pytest.mark.parametrize("kind", ["quick", "slow"])
+def test_a_call_that_comes_together_with_its_withdrawal_is_answered(kind):
+    threads = ThreadPoolExecutor(1) if kind == "slow" else None
+    address = listen_in_thread(Listener(Slow() if threads else Quick(), METHODS, threads))
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(5)
+        caller.connect(f"\0{address.socket}")
+        caller.sendall(framed(Request("hold", (1,), {})) + framed(Withdrawal()))
+        (answer,) = Frames().add(caller.recv(1 << 16))
+    assert isinstance(answer.error, TimeoutError)
 
 
 async def test_a_call_withdrawn_before_it_was_sent_is_not_made(slow):
