@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from actors import spans
 from actors.asking import tell
-from actors.direct_wire import Address
 from actors.engines.base import CrossEncoder, Engine, Kind, Loaded, OnProgress, Scores, Task
 from actors.engines.registry import describe, import_libraries, open_model
 from actors.errors import LimitExceeded, MemoryLimitExceeded, ModelMismatch
 from actors.index.writing import ChunkBlock
-from actors.listening import Listener
 from actors.memory import Pressure, give_back, give_back_files, load_gate, ran_out
 from actors.messages import ActorStatus, Embedded, Embeddings, Scored
 from actors.model import LazyModel, ModelState, Progress
@@ -96,7 +94,6 @@ class Embedder:
         self._reserve = bytearray()
         self._batch_tokens = 0
         self._texts = 0
-        self._listener = Listener(self, frozenset({"embed", "score"}))
         self._learn_from_predecessor()
         self._memory.on_pressure(self._relieve)
 
@@ -207,10 +204,6 @@ class Embedder:
         async with self._blocks:
             answer = await self.embed(block.texts, "document", retried)
         return len(answer.vectors), answer.vectors
-
-    async def listens(self) -> Address:
-        """Return where processes of the same machine may call it past Ray."""
-        return await self._listener.address()
 
     @answers_always
     async def last_death(self) -> str:

@@ -256,4 +256,4 @@ def test_a_gateways_searches_go_past_ray(shoal, folder):
         known = Path("/proc/net/unix").read_text().splitlines()
         return {line.split()[-1] for line in known if "@shoal-" in line}
 
-    until(lambda: len(names()) >= 3)  # a router, a host, an embedder
+    until(lambda: len(names()) >= 2)  # a router and a host
