@@ -41,16 +41,18 @@ class Listener:
         self._actor = actor
         self._methods = methods
         self._threads = threads
-        self._address: Address | None = None
+        self._listening: asyncio.Task[Address] | None = None
         self._server: asyncio.Server | None = None
 
     async def address(self) -> Address:
         """Return where it listens, from the first time on."""
-        if self._address is None:
-            self._address = await self._listen() if sys.platform == "linux" else Address()
-        return self._address
+        if self._listening is None:  # made once for however many ask
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
+        return await asyncio.shield(self._listening)
 
     async def _listen(self) -> Address:
+        if sys.platform != "linux":
+            return Address()
         name = f"shoal-{secrets.token_hex(16)}"
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(f"\0{name}")

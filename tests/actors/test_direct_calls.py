@@ -19,7 +19,7 @@ from actors.direct_wire import Address, Answer, Frames, Request, Withdrawal, fra
 from actors.errors import Overloaded
 from actors.listening import Listener, listen_in_thread
 
-METHODS = frozenset({"double", "overloaded", "unsendable", "hold", "die"})
+METHODS = frozenset({"double", "overloaded", "unsendable", "hold"})
 
 
 class Slow:
@@ -39,7 +39,6 @@ class Quick:
     """An actor of coroutines."""
 
     def __init__(self):
-        self.transports = []
         self.cancelled = 0
 
     async def double(self, value, times=2):
@@ -239,6 +238,17 @@ async def test_another_users_process_gets_no_answer(quick, monkeypatch):
     monkeypatch.setattr(direct_wire.os, "getuid", lambda: os.geteuid() + 1)
     with pytest.raises(ActorUnavailableError):
         await asyncio.wait_for(handle.double.remote(1), 5)
+
+
+async def test_all_who_ask_at_once_are_told_one_address_that_answers():
+    listener = Listener(Quick(), METHODS)
+    told = await asyncio.gather(*(listener.address() for _ in range(5)))
+    assert len(set(told)) == 1
+    line = Line("router-0", told[0])
+    assert await DirectHandle(None, line).double.remote(1) == 2
+    line.close()
+    listener._server.close()
+    await asyncio.sleep(0)
 
 
 def test_messages_in_pieces_are_put_together():
