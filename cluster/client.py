@@ -18,27 +18,36 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 import httpx2
 from pydantic import SecretStr, ValidationError
 
 from actors.choice import Choice
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
+from cluster.connection import (
+    CONNECT_S,
+    CannotConnect,
+    ConnectionBroke,
+    Connections,
+    TookTooLong,
+)
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
 from cluster.operation import Call, T, first_problem
 from cluster.operations import AsyncOperations, Operations
-from cluster.protocol import CALLER_HEADER, Job, Problem
+from cluster.protocol import CALLER_HEADER, Job, Message, Problem
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
     from cluster.sending import Sending
 
-_TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
-_LONG_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)
+_SILENT_S = 60.0
+_LONG_SILENT_S = 3600.0
 _BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError)
-"""The gateway went away with a call in its hands, or just before it read it."""
+"""What `ConnectionBroke` stands for."""
 _POLL_S = 0.1
 _SOON_S = 1.0
 """A job over a handful of files is done by then, and is asked after more often."""
@@ -77,9 +86,8 @@ class _Client(Operations):
             return Endpoint(self.settings.url, self.settings.token.get_secret_value())
         return find_or_start(self.settings, self._on_phase)
 
-    def _options(self, endpoint: Endpoint) -> dict[str, Any]:
-        headers = {**endpoint.headers, CALLER_HEADER: self._caller}
-        return {"base_url": endpoint.url, "headers": headers, "timeout": _TIMEOUT}
+    def _headers(self, endpoint: Endpoint) -> dict[str, str]:
+        return {**endpoint.headers, CALLER_HEADER: self._caller}
 
     def _lost(self, error: Exception) -> GatewayUnavailable:
         """Describe a connection that failed."""
@@ -93,7 +101,7 @@ class _Client(Operations):
 class ShoalClient(_Client):
     """Calls a gateway and waits for its answer."""
 
-    _http: httpx2.Client | None = None
+    _http: Connections | None = None
 
     def send(self, call: Call[T]) -> T:
         """Make a call; where the gateway went away since the last one, start it again."""
@@ -107,14 +115,16 @@ class ShoalClient(_Client):
             self.close()
             if fresh or call.lines is not None:
                 raise
-        except httpx2.ConnectError as error:
+        except CannotConnect as error:
             self.close()
             if fresh or call.lines is not None:
                 raise self._lost(error) from error
-        except httpx2.TransportError as error:
-            if fresh or not (may_break and isinstance(error, _BROKEN)):
+        except ConnectionBroke as error:
+            if fresh or not may_break:
                 raise self._lost(error) from error
             may_break = False
+        except TookTooLong as error:
+            raise self._lost(error) from error
         return self._tried(call, may_break)
 
     def upload(
@@ -173,11 +183,10 @@ class ShoalClient(_Client):
     def _send(self, call: Call[T]) -> T:
         if self._http is None:
             endpoint = self._endpoint()
-            transport = httpx2.HTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
-            self._http = httpx2.Client(transport=transport, **self._options(endpoint))
-        return reply_of(
-            call, self._http.request(call.method, call.path, **_content(call, call.lines))
-        )
+            self._http = Connections(endpoint, self._headers(endpoint))
+        target = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
+        body = call.lines if call.body is None else _json(call.body)
+        return reply_of(call, *self._http.ask(call.method, target, body, _silent_s(call)))
 
 
 class AsyncShoalClient(_Client, AsyncOperations):
@@ -252,7 +261,16 @@ class AsyncShoalClient(_Client, AsyncOperations):
     async def _send(self, call: Call[T]) -> T:
         http = await self._connected()
         lines = None if call.lines is None else _asynchronous(call.lines, call.reads_files)
-        return reply_of(call, await http.request(call.method, call.path, **_content(call, lines)))
+        content = lines if call.body is None else _json(call.body)
+        answer = await http.request(
+            call.method,
+            call.path,
+            content=content,
+            params=call.query or None,
+            headers=None if call.body is None else {"Content-Type": "application/json"},
+            timeout=httpx2.Timeout(_silent_s(call), connect=CONNECT_S),
+        )
+        return reply_of(call, answer.status_code, answer.content)
 
     @cached_property
     def _connecting(self) -> asyncio.Lock:
@@ -263,29 +281,21 @@ class AsyncShoalClient(_Client, AsyncOperations):
             if self._http is None:
                 endpoint = await asyncio.to_thread(self._endpoint)
                 transport = httpx2.AsyncHTTPTransport(uds=endpoint.socket, verify=endpoint.verified)
-                self._http = httpx2.AsyncClient(transport=transport, **self._options(endpoint))
+                headers = self._headers(endpoint)
+                self._http = httpx2.AsyncClient(
+                    transport=transport, base_url=endpoint.url, headers=headers
+                )
             return self._http
 
 
-def _content(call: Call[Any], lines: object) -> dict[str, Any]:
-    if lines is not None:
-        return {"content": lines, "params": call.query, "timeout": _LONG_TIMEOUT}
-    timeout = {"timeout": _LONG_TIMEOUT} if call.patient else {}
-    if call.body is None:
-        return {"params": call.query, **timeout}
-    json = {"Content-Type": "application/json"}
-    content = call.body.model_dump_json(exclude_defaults=True)
-    return {"content": content, "headers": json, **timeout}
-
-
-def reply_of(call: Call[T], response: httpx2.Response) -> T:
+def reply_of(call: Call[T], status: int, content: bytes) -> T:
     """Return what a call was answered with; raise the error, where that is what came.
 
     A gateway that is newer than this client may tell more than it knows of.
     """
-    if response.is_success:
+    if status < HTTPStatus.MULTIPLE_CHOICES:
         try:
-            return call.reply.validate_json(response.content or b"null", extra="ignore")
+            return call.reply.validate_json(content or b"null", extra="ignore")
         except ValidationError as error:
             message = (
                 f"the gateway's answer to {call.method} {call.path} cannot be read "
@@ -293,12 +303,21 @@ def reply_of(call: Call[T], response: httpx2.Response) -> T:
             )
             raise GatewayUnavailable(message) from error
     try:
-        problem = Problem.model_validate_json(response.content, extra="ignore")
+        problem = Problem.model_validate_json(content, extra="ignore")
     except ValidationError as error:
-        said = " ".join(response.text.split())
-        message = f"the gateway answered {response.status_code}: {said[:200]}"
+        said = " ".join(content.decode(errors="replace").split())
+        message = f"the gateway answered {status}: {said[:200]}"
         raise GatewayUnavailable(message) from error
     raise BY_NAME.get(problem.error, ShoalError)(problem.message, problem.retry_after_s)
+
+
+def _json(body: Message) -> bytes:
+    return body.model_dump_json(exclude_defaults=True).encode()
+
+
+def _silent_s(call: Call[Any]) -> float:
+    """Return for how many seconds a gateway may say nothing."""
+    return _LONG_SILENT_S if call.patient or call.lines is not None else _SILENT_S
 
 
 def _pause_s(job: Job) -> float:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-import httpx2
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope
 
@@ -74,7 +73,7 @@ class Within(AsyncOperations):
         asking, answer = _asking.get(), _Answer()
         scope = _scope(call, len(body), asking.scope)
         await self._gateway(scope, heard(body, asking.left), answer)
-        return reply_of(call, httpx2.Response(answer.status, content=b"".join(answer.parts)))
+        return reply_of(call, answer.status, b"".join(answer.parts))
 
 
 def heard(body: bytes, left: asyncio.Event) -> Receive:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 
+import httpx2
 import pytest
 from command import run_shoal
 
@@ -112,10 +113,19 @@ def test_a_search_that_cannot_be_is_refused(shoal, wanted, said):
         shoal.search(**wanted)
 
 
-def test_a_request_over_the_wire_is_checked_as_the_clients_are(shoal):
-    http = shoal._http
+@pytest.fixture
+def http(shoal):
+    """Yield a client that sends whatever it is given."""
     shoal.status()
-    http = shoal._http
+    endpoint = shoal._endpoint()
+    transport = httpx2.HTTPTransport(uds=endpoint.socket)
+    with httpx2.Client(
+        transport=transport, base_url=endpoint.url, headers=endpoint.headers, timeout=60
+    ) as client:
+        yield client
+
+
+def test_a_request_over_the_wire_is_checked_as_the_clients_are(http):
     for body in ({"query": "x", "limit": 0}, {"query": "x" * 1_000_000}, {"nonsense": 1}, []):
         answer = http.post("/v1/search", json=body)
         assert (answer.status_code, answer.json()["error"]) == (422, "InvalidField")
@@ -141,9 +151,8 @@ def test_a_request_over_the_wire_is_checked_as_the_clients_are(shoal):
         (b'{"path": "a", "text": "' + b"x" * 2_000_000 + b'"}\n', "line"),
     ],
 )
-def test_a_bad_upload_publishes_nothing(shoal, line, said):
-    shoal.status()
-    answer = shoal._http.post("/v1/ingest", params={"collection": "bad-upload"}, content=line)
+def test_a_bad_upload_publishes_nothing(shoal, http, line, said):
+    answer = http.post("/v1/ingest", params={"collection": "bad-upload"}, content=line)
     assert answer.status_code in {400, 413}
     assert said in answer.json()["message"]
     assert collection(shoal, "bad-upload") is None

@@ -72,16 +72,15 @@ def sender(remote):
     with ShoalClient(url, token=token) as client:
         client.status()
         client.sent = []
-        request = client._http.request
+        ask = client._http.ask
 
-        def noting(method, path, **options):
-            if "content" in options and not isinstance(options["content"], str):
-                options["content"] = list(options["content"])
-                client.sent.append((path, b"".join(options["content"])))
-                options["content"] = iter(options["content"])
-            return request(method, path, **options)
+        def noting(method, target, body, timeout_s):
+            if body is not None and not isinstance(body, bytes):
+                body = list(body)
+                client.sent.append((target.partition("?")[0], b"".join(body)))
+            return ask(method, target, body, timeout_s)
 
-        client._http.request = noting
+        client._http.ask = noting
         yield client
 
 
