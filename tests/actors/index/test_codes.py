@@ -1,9 +1,11 @@
 """Codes are kept beside their segment, and made again where they are not what they should be."""
 
+import numpy as np
 import pytest
-from clustered import clustered, near
+from clustered import clustered, near, recall
 
 from actors.index import coarse
+from actors.index.dense import normalised
 from actors.index.resident import ResidentDense
 
 ROWS, DIMENSION = 3000, 16
@@ -16,8 +18,6 @@ def vectors():
 
 @pytest.fixture(scope="module")
 def ids():
-    import numpy as np
-
     return np.arange(ROWS, dtype=np.uint64)
 
 
@@ -85,3 +85,20 @@ def test_of_several_builders_the_first_one_builds_and_the_rest_read(vectors, ids
 def test_nothing_half_written_is_left_behind(vectors, ids, path):
     opened(vectors, ids).build(path, "s")
     assert {file.suffix for file in path.parent.iterdir()} == {".codes", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("aside", "least"), [(0.0, 0.98), (3.0, 0.95)], ids=["around the origin", "all to one side"]
+)
+def test_a_few_directions_may_hold_most_of_what_tells_vectors_apart(tmp_path, aside, least):
+    random = np.random.default_rng(4)
+    rows, dimension = 20_000, 192
+    spread = np.arange(1, dimension + 1) ** -0.7  # as in vectors of models; noise would be even
+    apart = random.normal(size=(rows, dimension)) * spread
+    apart /= np.linalg.norm(apart, axis=1, keepdims=True)
+    vectors = normalised((apart + aside * np.eye(dimension)[1]).astype(np.float32))
+    ids = np.arange(rows, dtype=np.uint64)
+    dense = ResidentDense([vectors], ids, dimension)
+    dense.build(tmp_path / "dense.codes", "s")
+    queries = vectors[:100]
+    assert recall(dense.search(queries, 10, None), vectors, ids, queries, 10) >= least
