@@ -19,7 +19,7 @@ from actors.index.signals import NO_SIGNALS, Signals
 from actors.message import Message
 from actors.origin import NOBODY, Origin
 
-_RECORD = TypeAdapter(tuple[str, int, int, str, str, str])
+_RECORD = TypeAdapter(tuple[str, int, int, str, str, str]).validator
 """The fields of a chunk; a quarter of the time of reading JSON first and checking it then."""
 
 
@@ -59,7 +59,17 @@ class Chunk(Message):
         Raises:
             ValueError: It is none.
         """
-        return cls(*_RECORD.validate_json(record))
+        return cls(*fields_of(record))
+
+
+def fields_of(record: bytes) -> tuple[str, int, int, str, str, str]:
+    """Return what a record says, in the order of `CHUNK_COLUMNS`: half of the work of `Chunk.of`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    fields: tuple[str, int, int, str, str, str] = _RECORD.validate_json(record)
+    return fields
 
 
 CHUNK_COLUMNS = ["path", "start_line", "end_line", "language", "symbol", "text"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,31 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.errors import MemoryLimitExceeded
+from actors.index.answering import answered, read_records
 from actors.index.dense import Tier
-from actors.index.featured import signals_of
-from actors.index.fusion import Mode, answer_of
 from actors.index.lookup import best, find_definitions, find_passage
 from actors.index.opened import OpenSegments
 from actors.index.paged import CACHE_BYTES, build_index
-from actors.index.question import Wish
-from actors.index.ranking import Ranking, merge
 from actors.index.segment import Segment
 from actors.index.selection import Selection
-from actors.index.signals import FEATURED, NO_SIGNALS, Signals
 from actors.index.stored import living_rows
 from actors.index.tiers import bytes_held
 from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import give_back
-from actors.messages import Chunk, SegmentRef, ShardAnswer, ShardQuery, ShardRef
+from actors.messages import SegmentRef, ShardAnswer, ShardQuery, ShardRef
 from actors.priority import step_back
 from actors.storage import Storage
 
 _log = logging.getLogger("shoal.index")
 
-_TEXT_MARGIN = 3
-"""How many times the limit of chunks come back with text where fusing changes their order."""
-_FEWEST_TEXTS = 5
-"""Of each side, and `_TEXT_MARGIN` times as many of both, however few are wanted."""
 _METADATA_BYTES = 8 << 20
 _RETRY_S = 1.0
 
@@ -94,7 +86,7 @@ class Shards:
             LimitExceeded: That would be more text than is read at once.
         """
         with self._open.using(*self._segments(shard)) as segments:
-            return _records(segments, ids, context)
+            return read_records(segments, ids, context)
 
     def passage(self, shard: ShardRef, query: PassageQuery) -> Passage | None:
         """Return stored lines, or None where the shard has neither the chunk nor the file.
@@ -193,11 +185,8 @@ class Shards:
                 segment.search(queries, self._living(shard, part))
                 for segment, part in zip(segments, shard.segments, strict=True)
             ]
-            answers = []
-            for number, query in enumerate(queries):  # a shard may have no segment at all
-                sides = [of_queries[number] for of_queries in found]
-                answers.append(_answer(query, sides, segments, started))
-            return tuple(answers)
+            by_query = [[part[number] for part in found] for number in range(len(queries))]
+            return answered(queries, by_query, segments, started)
 
     def _opened(self, shard: ShardRef, name: str) -> Segment:
         """Open a segment; where it does not fit, close others that are not in use."""
@@ -278,62 +267,6 @@ class Shards:
         except MemoryError as error:
             message = f"{what} ran out of memory; raise SHOAL_HOST_MEMORY, or send fewer at once"
             raise MemoryLimitExceeded(message, _RETRY_S) from error
-
-
-def _answer(
-    query: ShardQuery,
-    sides: list[tuple[Ranking | None, Ranking | None]],
-    segments: list[Segment],
-    started: float,
-) -> ShardAnswer:
-    dense = merge([d for d, _ in sides if d is not None], query.depth)
-    lexical = merge([w for _, w in sides if w is not None], query.depth)
-    featured = np.union1d(dense.ids[:FEATURED], lexical.ids[:FEATURED])
-    read = _records(segments, featured, 0) if query.wish else {}
-    signals = _signals(read, query.wish) if query.wish else NO_SIGNALS
-    likely = _likely(query, dense, lexical, signals)
-    if query.context:
-        records = _records(segments, likely, query.context)
-    else:
-        missing = np.array([i for i in likely.tolist() if i not in read], np.uint64)
-        known = {i: read[i] for i in likely.tolist() if i in read}
-        records = known | _records(segments, missing, 0)
-    return ShardAnswer(dense, lexical, records, (time.perf_counter() - started) * 1e3, signals)
-
-
-def _likely(
-    query: ShardQuery, dense: Ranking, lexical: Ranking, signals: Signals
-) -> NDArray[np.uint64]:
-    """Return the chunks that are likely to be shown.
-
-    A shard's own means are not those of all shards, so that its order of both sides is a guess.
-    """
-    mode = _mode(query)
-    if mode is not Mode.HYBRID or not query.limit:
-        return answer_of(mode, [dense], lexical, query.limit).ranking.ids
-    wish = query.wish or Wish()
-    most = max(query.limit, _FEWEST_TEXTS)
-    fused = answer_of(mode, [dense], lexical, _TEXT_MARGIN * most, signals, wish).ranking.ids
-    return np.unique(np.concatenate((fused, dense.ids[:most], lexical.ids[:most])))
-
-
-def _signals(records: Mapping[int, bytes], wish: Wish) -> Signals:
-    """Return what is known of chunks: of each once, also where a dead row has its id too."""
-    ids = sorted(records)
-    return signals_of(ids, [Chunk.of(records[i]) for i in ids], wish)
-
-
-def _records(segments: list[Segment], ids: NDArray[np.uint64], context: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    for segment in segments:
-        found.update(segment.records(ids, context))
-    return found
-
-
-def _mode(query: ShardQuery) -> Mode:
-    if query.vector is None:
-        return Mode.LEXICAL
-    return Mode.SEMANTIC if query.terms is None else Mode.HYBRID
 
 
 def _yield_to_searches() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from actors.errors import LimitExceeded
 from actors.index.checksums import FolderWriter
-from actors.messages import CHUNK_COLUMNS, Chunk
+from actors.messages import CHUNK_COLUMNS, Chunk, fields_of
 from actors.storage import new_hash, storage_error
 
 MAX_READ_BYTES = 64 << 20
@@ -150,5 +150,5 @@ def _has_own_lines(chunk: Chunk) -> bool:
 
 
 def _sound(record: bytes) -> bytes:
-    Chunk.of(record)  # else it would fail a whole answer, where here it is one shard's damage
+    fields_of(record)  # else it would fail a whole answer, where here it is one shard's damage
     return record
