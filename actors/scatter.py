@@ -20,7 +20,7 @@ from actors.index.ranking import Ranking
 from actors.messages import Coverage, ShardAnswer, ShardQuery, ShardRef, Topology
 from actors.origin import joined, working_for
 from actors.peers import Peers
-from actors.routing.batch import Coalescer, Coalescers
+from actors.routing.batch import SLOTS, Coalescer, Coalescers
 from actors.routing.counts import Counts
 from actors.routing.hedge import Pace
 from actors.routing.place import placement
@@ -195,9 +195,11 @@ class Scatter:
 
     def _queue(self, asked: Asked) -> Coalescer[ShardQuery, ShardAnswer]:
         send = partial(self._send, asked)
-        return self._queues.of(
+        queue = self._queues.of(
             asked.key, lambda: Coalescer(send, _OF_THE_SHARD, self._counts.dropped)
         )
+        queue.slots = SLOTS * min(self._topology.replication, len(self._topology.hosts))
+        return queue
 
     async def _send(
         self, asked: Asked, queries: Sequence[ShardQuery], give_up_at: float
