@@ -41,10 +41,13 @@ class QueryVectors:
         if request.mode is Mode.LEXICAL:
             return {}
         known: dict[str, NDArray[np.float32] | ShoalError] = {}
+        spaces = plan.spaces
         if request.vector is not None:
             unit: NDArray[np.float32] = normalised(request.vector[None])[0]
-            known = {space: unit for space in plan.spaces if request.space in {"", space}}
-        spaces = {space: names for space, names in plan.spaces.items() if space not in known}
+            known = {space: unit for space in spaces if request.space in {"", space}}
+            spaces = {space: names for space, names in spaces.items() if space not in known}
+        if not spaces:
+            return known
         # One model that loads for long must leave time for what is searched with the others.
         give_up_at = watch.give_up_at - _KEPT_SHARE * request.deadline_s * (len(spaces) > 1)
         found = await asyncio.gather(

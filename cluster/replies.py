@@ -8,23 +8,24 @@ from typing import Any
 
 from actors.layout import Layout, Node, Place
 from actors.lookup_messages import Definition, PassageAnswer, SymbolAnswer
-from actors.messages import Chunk, Coverage, Hit, SearchAnswer
+from actors.messages import Chunk, Coverage, Hit, SearchAnswer, fields_of
 from cluster.freshness import Behind
 from cluster.lookup_protocol import Passage, Symbol, SymbolsReply
-from cluster.protocol import CollectionCoverage, Scale, SearchHit, SearchReply, Why
+from cluster.protocol import CollectionCoverage, Scale, SearchReply
 from cluster.topology import Machine, Plan, PlannedActor
 
 
 def search_reply(answer: SearchAnswer, gateway_ms: float, behind: Behind) -> SearchReply:
     """Return the reply to a search that took so long in the gateway."""
-    return SearchReply(
-        hits=tuple(map(_hit, answer.hits)),
-        coverage=_share(answer.collections),
-        collections=_covered(answer.collections, behind),
-        timings_ms={**answer.timings_ms, "gateway": round(gateway_ms, 3)},
-        more=answer.more,
-        rerank_problem=answer.rerank_problem,
-    )
+    reply = {
+        "hits": tuple(map(_hit, answer.hits)),
+        "coverage": _share(answer.collections),
+        "collections": _covered(answer.collections, behind),
+        "timings_ms": {**answer.timings_ms, "gateway": round(gateway_ms, 3)},
+        "more": answer.more,
+        "rerank_problem": answer.rerank_problem,
+    }
+    return SearchReply.model_validate(reply)  # all at once: half the time of hit by hit
 
 
 def plan_of(layout: Layout) -> Plan:
@@ -76,16 +77,20 @@ def _covered(parts: Sequence[Coverage], behind: Behind) -> tuple[CollectionCover
     )
 
 
-def _hit(hit: Hit) -> SearchHit:
-    chunk = Chunk.of(hit.record)
-    return SearchHit(
-        **_place(chunk),
-        collection=hit.collection,
-        score=hit.score,
-        text=chunk.text,
-        id=_id(hit.chunk_id),
-        why=hit.why and Why(**asdict(hit.why) | {"parts": dict(hit.why.parts)}),
-    )
+def _hit(hit: Hit) -> dict[str, Any]:
+    path, start_line, end_line, language, symbol, text = fields_of(hit.record)
+    return {
+        "path": path,
+        "start_line": start_line,
+        "end_line": end_line,
+        "language": language,
+        "symbol": symbol,
+        "text": text,
+        "collection": hit.collection,
+        "score": hit.score,
+        "id": _id(hit.chunk_id),
+        "why": hit.why and asdict(hit.why) | {"parts": dict(hit.why.parts)},
+    }
 
 
 def _symbol(collection: str, found: Definition) -> Symbol:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
@@ -25,6 +26,9 @@ from mcp_adapter.openapi import openapi
 from mcp_adapter.requests import Requests, no_times
 
 _log = logging.getLogger("shoal.app")
+
+_NO_SPANS: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""Of FastAPI's, which looks for providers at each request; ours are those of `Requests`."""
 
 
 def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastAPI:
@@ -44,7 +48,7 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
         await mcp.close()
         await service.stop()
 
-    app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None, telemetry=_NO_SPANS)
     mcp = McpEndpoint(app)
     times = no_times()
     app.add_middleware(Door, service=service, guard=guard)
