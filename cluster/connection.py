@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -25,6 +26,9 @@ CONNECT_S = 5.0
 _READ_BYTES = 1 << 16
 _KEPT = 64
 """Connections that wait for calls to come; a thread uses one at a time."""
+_REST_S = 5.0
+"""Connections that rested for longer are not used again: a gateway closes them after 30 s, and one
+that closes just as a call arrives loses it. The async client rests them as long."""
 _FIRST_FINAL = 200
 """Status; those before it announce that another answer follows."""
 _PORTS = {"http": 80, "https": 443}
@@ -102,7 +106,7 @@ class Connections:
     def _kept(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_silent:
+            if connection.rested_s < _REST_S and connection.is_silent:
                 return connection
             connection.close()
         return None
@@ -147,6 +151,12 @@ class _Connection:
         self._parts: list[bytes] = []
         self._is_answered = False
         self._stays_open = False
+        self._answered_at = 0.0
+
+    @property
+    def rested_s(self) -> float:
+        """How many seconds ago the last answer came."""
+        return time.monotonic() - self._answered_at
 
     @property
     def is_silent(self) -> bool:
@@ -199,6 +209,7 @@ class _Connection:
     def on_message_complete(self) -> None:
         self._is_answered = self._parser.get_status_code() >= _FIRST_FINAL
         self._stays_open = self._parser.should_keep_alive()
+        self._answered_at = time.monotonic()
 
     def _send(self, data: bytes) -> bool:
         """Return whether it was taken; where not, the gateway may have said why."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from cluster import connection
 from cluster.connection import CannotConnect, ConnectionBroke, Connections, TookTooLong
 from cluster.daemon import Endpoint
 
@@ -81,6 +82,16 @@ def test_one_that_the_gateway_closed_meanwhile_is_not_used_again():
             pass
         assert ask(connections).status == 200
     assert len(server.asked) == 2
+
+
+def test_one_that_rested_is_not_used_again(monkeypatch):
+    with connected([OK, OK]) as (connections, _):
+        assert ask(connections).status == 200
+        first = connections._idle[0]
+        monkeypatch.setattr(connection, "_REST_S", 0.0)
+        with pytest.raises(TookTooLong):  # the server still speaks with the first
+            ask(connections, timeout_s=0.1)
+        assert first not in connections._idle
 
 
 def test_one_that_is_to_be_closed_is():
