@@ -16,8 +16,8 @@ _Answer = SearchAnswer | BaseException
 _OF_ROUTERS = (GatewayUnavailable, ReplicaLost)
 """What is not the doing of one search."""
 _SLOTS = 4
-"""Batches under way at once to one router, which works on all of them: with two of 16 searches both
-cores of a machine were idle for a seventh of the time, with four for a tenth."""
+"""Batches under way at once to one router, which works on all of them: at 32 callers two cores were
+idle for a seventh of the time with two batches, for a ninth with three, for a tenth with five."""
 _PATIENCE_S = 0.1
 """Several times what a batch takes: one that waits for a shard that hangs holds up no other."""
 

@@ -16,8 +16,8 @@ _log = logging.getLogger("shoal.index")
 
 _MOST_CODES = 96
 """Of 4 bits, for one vector. Recall@10 among 200,000 vectors of 384 dimensions (sums of vectors of
-words), with 500 candidates, and milliseconds to find them: in 64 codes .977 (0.37), in 96 .989
-(0.47), in 128 .993 (0.58); not turned first, in 128 .989, in 96 .973. MiniLM's vectors of sentences
+words), with 500 candidates, and milliseconds to find 300: in 64 codes .977 (0.33), in 96 .989
+(0.43), in 128 .993 (0.52); not turned first, in 128 .990, in 96 .973. MiniLM's vectors of sentences
 are easier: among 39,500, with 400 candidates, in 64 codes .997."""
 _DIMENSIONS_PER_CODE = (1, 2, 3, 4)
 _TRAINING_ROWS = 16_384
