@@ -18,13 +18,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import httpx2
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from actors.choice import Choice
 from actors.errors import BY_NAME, GatewayUnavailable, NotFound, ShoalError, Unauthorized
@@ -36,9 +35,9 @@ from cluster.connection import (
     TookTooLong,
 )
 from cluster.daemon import Endpoint, OnPhase, find_or_start, silent
-from cluster.operation import Call, T, first_problem
+from cluster.operation import Call, T, reply_of
 from cluster.operations import AsyncOperations, Operations
-from cluster.protocol import CALLER_HEADER, Job, Message, Problem
+from cluster.protocol import CALLER_HEADER, Job
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ class ShoalClient(_Client):
             endpoint = self._endpoint()
             self._http = Connections(endpoint, self._headers(endpoint))
         target = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
-        body = call.lines if call.body is None else _json(call.body)
+        body = call.content or call.lines
         return reply_of(call, *self._http.ask(call.method, target, body, _silent_s(call)))
 
 
@@ -261,7 +260,7 @@ class AsyncShoalClient(_Client, AsyncOperations):
     async def _send(self, call: Call[T]) -> T:
         http = await self._connected()
         lines = None if call.lines is None else _asynchronous(call.lines, call.reads_files)
-        content = lines if call.body is None else _json(call.body)
+        content = call.content or lines
         answer = await http.request(
             call.method,
             call.path,
@@ -286,33 +285,6 @@ class AsyncShoalClient(_Client, AsyncOperations):
                     transport=transport, base_url=endpoint.url, headers=headers
                 )
             return self._http
-
-
-def reply_of(call: Call[T], status: int, content: bytes) -> T:
-    """Return what a call was answered with; raise the error, where that is what came.
-
-    A gateway that is newer than this client may tell more than it knows of.
-    """
-    if status < HTTPStatus.MULTIPLE_CHOICES:
-        try:
-            return call.reply.validate_json(content or b"null", extra="ignore")
-        except ValidationError as error:
-            message = (
-                f"the gateway's answer to {call.method} {call.path} cannot be read "
-                f"({first_problem(error)}); let it and this client be of the same version"
-            )
-            raise GatewayUnavailable(message) from error
-    try:
-        problem = Problem.model_validate_json(content, extra="ignore")
-    except ValidationError as error:
-        said = " ".join(content.decode(errors="replace").split())
-        message = f"the gateway answered {status}: {said[:200]}"
-        raise GatewayUnavailable(message) from error
-    raise BY_NAME.get(problem.error, ShoalError)(problem.message, problem.retry_after_s)
-
-
-def _json(body: Message) -> bytes:
-    return body.model_dump_json(exclude_defaults=True).encode()
 
 
 def _silent_s(call: Call[Any]) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
-from actors.errors import InvalidRequest
-from cluster.protocol import Message
+from actors.errors import BY_NAME, GatewayUnavailable, InvalidRequest, ShoalError
+from cluster.protocol import Message, Problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +33,13 @@ class Call(Generic[T]):
     patient: bool = False
     reads_files: bool = False
     asks: bool = False
+
+    @property
+    def content(self) -> bytes | None:
+        """Its body as it travels."""
+        if self.body is None:
+            return None
+        return self.body.model_dump_json(exclude_defaults=True).encode()
 
     @property
     def repeatable(self) -> bool:
@@ -80,6 +88,29 @@ class Operation(Generic[P, T]):
 
         call.__doc__ = self.__doc__
         return call
+
+
+def reply_of(call: Call[T], status: int, content: bytes) -> T:
+    """Return what a call was answered with; raise the error, where that is what came.
+
+    A gateway that is newer than this client may tell more than it knows of.
+    """
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        try:
+            return call.reply.validate_json(content or b"null", extra="ignore")
+        except ValidationError as error:
+            message = (
+                f"the gateway's answer to {call.method} {call.path} cannot be read "
+                f"({first_problem(error)}); let it and this client be of the same version"
+            )
+            raise GatewayUnavailable(message) from error
+    try:
+        problem = Problem.model_validate_json(content, extra="ignore")
+    except ValidationError as error:
+        said = " ".join(content.decode(errors="replace").split())
+        message = f"the gateway answered {status}: {said[:200]}"
+        raise GatewayUnavailable(message) from error
+    raise BY_NAME.get(problem.error, ShoalError)(problem.message, problem.retry_after_s)
 
 
 def first_problem(error: ValidationError) -> str:

@@ -19,8 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from actors.origin import current
-from cluster.client import reply_of
-from cluster.operation import Call, T
+from cluster.operation import Call, T, reply_of
 from cluster.operations import AsyncOperations
 from cluster.protocol import CALLER_HEADER
 from mcp_adapter.door import WITHIN, caller_of
@@ -67,9 +66,7 @@ class Within(AsyncOperations):
 
     async def send(self, call: Call[T]) -> T:
         """Make a call; raise the ShoalError that it is answered with."""
-        body = b"".join(call.lines or ())
-        if call.body is not None:
-            body = call.body.model_dump_json(exclude_defaults=True).encode()
+        body = call.content or b"".join(call.lines or ())
         asking, answer = _asking.get(), _Answer()
         scope = _scope(call, len(body), asking.scope)
         await self._gateway(scope, heard(body, asking.left), answer)

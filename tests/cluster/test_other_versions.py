@@ -5,7 +5,8 @@ import json
 import pytest
 
 from actors.errors import GatewayUnavailable, NotFound
-from cluster.client import ShoalClient, reply_of
+from cluster.client import ShoalClient
+from cluster.operation import reply_of
 
 
 def dumps(told):
