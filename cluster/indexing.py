@@ -158,7 +158,7 @@ class Indexing:
         """Return the first jobs, or those of this gateway where the steward is away."""
         try:
             return (await asyncio.wait_for(self.jobs(), STATUS_S))[:_JOBS_SHOWN]
-        except (TimeoutError, GatewayUnavailable):
+        except (TimeoutError, GatewayUnavailable, ReplicaLost):
             return tuple(map(_job, self._jobs.all()))
 
     def _target(self, body: IndexBody | ReindexBody) -> Target:
