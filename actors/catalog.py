@@ -87,7 +87,8 @@ class Manifest:
 
     def shard(self, number: int) -> ShardRef:
         """Return what a host needs to know of one shard."""
-        return ShardRef(self.collection, self.generation, number, self.shards[number])
+        shards = len(self.shards)
+        return ShardRef(self.collection, self.generation, number, self.shards[number], shards)
 
 
 _MANIFEST = TypeAdapter(Manifest)

@@ -106,7 +106,7 @@ def _shards(plan: Plan, path: str = "") -> list[Asked]:
         manifest = generation.manifest
         of = len(manifest.shards)
         numbers = [shard_of(path, of)] if path else range(of)
-        shards += [Asked(manifest.shard(n), of, str(manifest.model)) for n in numbers]
+        shards += [Asked(manifest.shard(n), str(manifest.model)) for n in numbers]
     return shards
 
 

@@ -119,12 +119,28 @@ class SegmentRef(Message):
 
 @dataclass(frozen=True, slots=True)
 class ShardRef(Message):
-    """One shard of one generation: all that a host needs to know to search it."""
+    """One shard of one generation: all that a host needs to know to search it.
+
+    Attributes:
+        collection: Its collection.
+        generation: The generation.
+        shard: Its number, from 0.
+        segments: What it consists of.
+        shards: How many shards the collection has.
+    """
 
     collection: str
     generation: int
     shard: int
     segments: tuple[SegmentRef, ...]
+    shards: int = 1
+
+    def share(self, segment: SegmentRef) -> float:
+        """Return about which share of the collection's rows is in one of the segments.
+
+        A collection's paths are spread evenly over its shards.
+        """
+        return segment.rows / max(self.shards * sum(part.rows for part in self.segments), 1)
 
 
 @dataclass(frozen=True, slots=True)

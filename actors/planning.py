@@ -79,6 +79,7 @@ def shard_queries(
         space = str(manifest.model)
         vector = vectors.get(space)
         own = replace(query, vector=None if isinstance(vector, ShoalError) else vector)
-        of = len(manifest.shards)
-        shards += [(Asked(manifest.shard(number), of, space), own) for number in range(of)]
+        shards += [
+            (Asked(manifest.shard(number), space), own) for number in range(len(manifest.shards))
+        ]
     return shards

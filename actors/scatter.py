@@ -76,10 +76,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A shard, one of how many, and its vector space; its answer, or why there is none."""
+    """A shard and its vector space; its answer, or why there is none."""
 
     shard: ShardRef
-    of: int
     space: str
     answer: ShardAnswer | None = None
     problem: str = ""
@@ -222,7 +221,7 @@ class Scatter:
 
     def _hosts(self, asked: Asked) -> tuple[list[str], list[str]]:
         """Return those that serve a shard, best first, and those that do where all these died."""
-        key = asked.shard.collection, asked.of
+        key = asked.shard.collection, asked.shard.shards
         if key not in self._places:
             self._places[key] = placement(*key, self._topology.hosts, self._topology.nodes)
         hosts = self._places[key][asked.shard.shard]

@@ -1,4 +1,4 @@
-"""Searches over 200,000 vectors: Shoal beside Chroma's server, LanceDB and FAISS in a process.
+"""Searches over 200,000 vectors: two shards of Shoal beside Chroma's server, LanceDB and FAISS.
 
 All get the same vectors and queries, one side after the other, in rounds that begin with another.
 """
@@ -20,7 +20,8 @@ import one_hop
 import psutil
 import report
 from numpy.typing import NDArray
-from sides import gateway, timed_call, tree_mb
+from sides import timed_call, tree_mb
+from stored import served
 from vectors import Corpus, nearest, source_corpus
 
 from actors.routing.place import in_turn
@@ -28,6 +29,7 @@ from cluster.client import ShoalClient
 from cluster.protocol import IngestChunk
 
 K = 10
+SHARDS = 2
 COLLECTION = "vectors"
 _PEERS = ("chroma", "lancedb", "faiss")
 _PEER = Path(__file__).with_name("vector_peer.py")
@@ -89,6 +91,7 @@ def measure(work: Path, corpus: Corpus, rounds: int, many: int, seconds: float) 
         "rows": len(corpus.vectors),
         "dimension": corpus.vectors.shape[1],
         "queries": len(corpus.queries),
+        "shards": SHARDS,
         "build_s": build_s,
         "pss_mb": pss_mb,
         "recall_at_10": {name: found[-1]["recall"] for name, found in serial.items()},
@@ -108,7 +111,7 @@ def measure(work: Path, corpus: Corpus, rounds: int, many: int, seconds: float) 
 @contextmanager
 def shoal(root: Path, corpus: Corpus, truth: NDArray[np.int64]) -> Iterator[Shoal]:
     """Run a gateway of our own while the block lasts."""
-    with gateway(root) as client:
+    with served(root, shards=SHARDS) as client:
         yield Shoal(client, root, corpus, truth)
 
 

@@ -3,8 +3,8 @@
 A publish adds a small segment to each shard that it touches, and every search looks into each. So
 segments of like size are merged, like piles of cards: each row is written again once for each tier
 that it climbs, and a shard keeps a few segments of each tier (O'Neil et al. 1996, "The
-log-structured merge-tree"; tiered, as Lucene does it). Where many rows are dead, a segment is
-written again without them.
+log-structured merge-tree"; tiered, as Lucene does it). Smaller ones come along, for little more.
+Where many rows are dead, a segment is written again without them.
 
 A merge adds one generation on top of whatever is the newest then. It takes no lock, and nothing
 waits for it: a search keeps the segments of its generation, and a merge that is killed leaves files
@@ -38,8 +38,9 @@ WRITER = "merge"
 """Writer of the generations that merges publish: they hold what the ones before them held."""
 SMALLEST_TIER = 1000
 """Living rows up to which a segment counts as small: opening it costs more than searching it."""
-FACTOR = 4
-"""Segments of a tier that are merged, and how many times larger the next tier is."""
+FACTOR = 3
+"""Segments of a tier that are merged, and how many times larger the next tier is: the fewer, the
+more often a row is written, and the fewer segments a search looks into."""
 MOST_AT_ONCE = 32
 """Segments in one merge; further ones wait for the next."""
 LARGEST_ROWS = 1 << 18
@@ -55,11 +56,14 @@ _TRIES = 5
 def due(segments: Sequence[SegmentRef]) -> tuple[SegmentRef, ...]:
     """Return which segments of a shard are to become one now, in their order; mostly none."""
     tiers: defaultdict[int, list[SegmentRef]] = defaultdict(list)
-    for segment in segments:
+    for segment in sorted(segments, key=lambda s: (s.rows - s.removed_rows, s.id)):
         tiers[_tier(segment)].append(segment)
+    smaller: list[SegmentRef] = []
     for _, alike in sorted(tiers.items()):
-        if len(alike) >= FACTOR and len(taken := _within_bounds(alike)) > 1:
+        if len(alike) >= FACTOR and len(_within_bounds(alike)) > 1:
+            taken = _within_bounds([*alike, *smaller])
             return tuple(segment for segment in segments if segment in taken)
+        smaller += alike
     dying = [s for s in segments if s.removed_rows >= max(FEWEST_DEAD, DEAD_SHARE * s.rows)]
     return tuple(dying[:1])
 
@@ -188,11 +192,11 @@ def _tier(segment: SegmentRef) -> int:
     return tier
 
 
-def _within_bounds(alike: Sequence[SegmentRef]) -> list[SegmentRef]:
-    """Return the smallest of some segments, as many as may be merged at once."""
+def _within_bounds(wanted: Sequence[SegmentRef]) -> list[SegmentRef]:
+    """Return the first of some segments, as many as may be merged at once."""
     taken: list[SegmentRef] = []
     rows = 0
-    for segment in sorted(alike, key=lambda s: (s.rows - s.removed_rows, s.id))[:MOST_AT_ONCE]:
+    for segment in wanted[:MOST_AT_ONCE]:
         rows += segment.rows - segment.removed_rows
         if rows > LARGEST_ROWS:
             break

@@ -16,8 +16,11 @@ from actors.index.selection import Selection
 
 _CANDIDATES_PER_ANSWER = 10
 """Rows that the codes propose for each one wanted, to be compared exactly; see `coarse.py`."""
-_ROWS_PER_CANDIDATE = 400
 _LEAST_CANDIDATES = 400
+"""Of a collection; a segment proposes its share of them, as it has its share of the answers."""
+_LEAST_PER_ANSWER = 2
+"""Of a segment, however small its share: the best may all be in one file, and so in one segment."""
+_ROWS_PER_CANDIDATE = 400
 """The more rows, the more of them come between; for recall see `coarse.py`. Among 200,000, 500
 candidates take 0.1 ms less than 1,000."""
 _NARROW_SHARE = 0.02
@@ -65,26 +68,34 @@ class ResidentDense:
         self._take(coarse.load_or_build(path, name, self._flat))
 
     def search(
-        self, queries: NDArray[np.float32], k: int, among: Selection | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        among: Selection | None,
+        share: float = 1.0,
     ) -> list[Ranking]:
-        """See `Dense`."""
+        """See `Dense`.
+
+        `share` is that of the collection's rows which are in this segment: as the others bring the
+        rest of the best `k`, the codes propose as much less.
+        """
         coarse.faiss()  # this thread's OpenMP threads
         if among is not None and among.count == 0:
             return nothing(len(queries))
         if not self.has_codes or (among is not None and among.share <= _NARROW_SHARE):
             return self._compare_all(queries, k, among)
         if among is None:
-            return self._refine(queries, k)
-        return [self._filtered(query, k, among) for query in queries]
+            return self._refine(queries, k, share)
+        return [self._filtered(query, k, among, share) for query in queries]
 
     def _take(self, codes: Any | None) -> None:  # noqa: ANN401
         if codes is not None:
             self._codes = codes
             self._refined = coarse.faiss().IndexRefine(codes, self._flat)
 
-    def _refine(self, queries: NDArray[np.float32], k: int) -> list[Ranking]:
+    def _refine(self, queries: NDArray[np.float32], k: int, share: float) -> list[Ranking]:
         k = min(k, len(self._ids))
-        factor = min(self._candidates(k), len(self._ids)) / k
+        factor = min(self._candidates(k, share), len(self._ids)) / k
         parameters = coarse.faiss().IndexRefineSearchParameters(k_factor=factor)
         return self._rankings(*self._refined.search(queries, k, params=parameters))
 
@@ -98,9 +109,11 @@ class ResidentDense:
         k = min(k, len(self._ids))
         return self._rankings(*self._flat.search(queries, k, params=parameters))
 
-    def _filtered(self, query: NDArray[np.float32], k: int, among: Selection) -> Ranking:
+    def _filtered(
+        self, query: NDArray[np.float32], k: int, among: Selection, share: float
+    ) -> Ranking:
         """Ask the codes for so many that enough pass; where they do not, compare all that may."""
-        wanted = min(self._candidates(k), among.count)
+        wanted = min(self._candidates(k, share), among.count)
         asked = min(int(wanted / among.share) + 1, len(self._ids))
         _, (rows,) = self._codes.search(query[None], asked)
         rows = rows[rows >= 0]
@@ -112,9 +125,10 @@ class ResidentDense:
         k = min(k, len(passing))
         return self._rankings(*self._flat.search(query[None], k, params=parameters))[0]
 
-    def _candidates(self, k: int) -> int:
-        share = len(self._ids) // _ROWS_PER_CANDIDATE
-        return max(_CANDIDATES_PER_ANSWER * k, share, _LEAST_CANDIDATES)
+    def _candidates(self, k: int, share: float) -> int:
+        of_all = max(_CANDIDATES_PER_ANSWER * k, _LEAST_CANDIDATES)
+        by_rows = len(self._ids) // _ROWS_PER_CANDIDATE
+        return max(int(share * of_all), by_rows, _LEAST_PER_ANSWER * k)
 
     def _rankings(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Ranking]:
         found = []

@@ -102,18 +102,19 @@ class Segment:
         return len(self.ids)
 
     def search(
-        self, queries: Sequence[ShardQuery], live: Selection | None
+        self, queries: Sequence[ShardQuery], live: Selection | None, share: float = 1.0
     ) -> list[tuple[Ranking | None, Ranking | None]]:
         """Return for each query the best by cosine and the best by BM25 among `live` (None: all).
 
-        Queries that share filter and depth cost less together than one by one.
+        Queries that share filter and depth cost less together than one by one. `share` is that of
+        the collection's rows which are here; see `ResidentDense`.
 
         Raises:
             CorruptData: What is read on the way is not what was written.
         """
         selected = {q.filter: self._selection(q.filter, live) for q in queries}
         with self._named(self.id):
-            dense = self._dense(queries, selected)
+            dense = self._dense(queries, selected, share)
         lexical = [self._lexical(query, selected[query.filter]) for query in queries]
         return list(zip(dense, lexical, strict=True))
 
@@ -199,7 +200,10 @@ class Segment:
             self.__dict__.pop(name, None)
 
     def _dense(
-        self, queries: Sequence[ShardQuery], selected: Mapping[Filter, Selection | None]
+        self,
+        queries: Sequence[ShardQuery],
+        selected: Mapping[Filter, Selection | None],
+        share: float,
     ) -> list[Ranking | None]:
         alike: defaultdict[tuple[Filter, int], list[int]] = defaultdict(list)
         for number, query in enumerate(queries):
@@ -209,7 +213,7 @@ class Segment:
         found: list[Ranking | None] = [None] * len(queries)
         for (wanted, depth), numbers in alike.items():
             vectors = np.array([queries[number].vector for number in numbers], np.float32)
-            rankings = self.dense.search(vectors, depth, selected[wanted])
+            rankings = self.dense.search(vectors, depth, selected[wanted], share)
             for number, ranking in zip(numbers, rankings, strict=True):
                 found[number] = ranking
         return found

@@ -182,7 +182,7 @@ class Shards:
         started = time.perf_counter()
         with self._open.using(*self._segments(shard)) as segments:
             found = [
-                segment.search(queries, self._living(shard, part))
+                segment.search(queries, self._living(shard, part), shard.share(part))
                 for segment, part in zip(segments, shard.segments, strict=True)
             ]
             by_query = [[part[number] for part in found] for number in range(len(queries))]

@@ -77,10 +77,17 @@ class Vectors:
         return isinstance(dense, PagedDense) and not dense.is_indexed
 
     def search(
-        self, queries: NDArray[np.float32], k: int, among: Selection | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        among: Selection | None,
+        share: float = 1.0,
     ) -> list[Ranking]:
-        """See `Dense`."""
-        return self._dense.search(queries, k, among)
+        """See `Dense`, and `ResidentDense` for the segment's share of the collection's rows."""
+        dense = self._dense
+        if isinstance(dense, ResidentDense):
+            return dense.search(queries, k, among, share)
+        return dense.search(queries, k, among)
 
     def finish(self, build_index: Callable[[str], None]) -> None:
         """Build, or wait for another process to build, what makes searches quick.

@@ -147,7 +147,7 @@ def answered(along):
     lexical = ranking(*range(MANY))
     none = Ranking(np.empty(0, np.uint64), np.empty(0))
     answer = ShardAnswer(none, lexical, {i: record(i) for i in range(along)}, 1.0)
-    return [Asked(ShardRef("c", 1, 0, ()), 1, "space", answer)]
+    return [Asked(ShardRef("c", 1, 0, ()), "space", answer)]
 
 
 async def hits_of(asked, along, scores, hosts):

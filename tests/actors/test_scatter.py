@@ -14,7 +14,7 @@ NOTHING = Ranking(np.empty(0, np.uint64), np.empty(0))
 
 def answered(number, ids):
     ranking = Ranking(np.array(ids, np.uint64), np.ones(len(ids)))
-    asked = Asked(ShardRef("c", 1, number, ()), 2, "space")
+    asked = Asked(ShardRef("c", 1, number, (), 2), "space")
     return asked, ShardAnswer(ranking, NOTHING, {}, 1.0)
 
 

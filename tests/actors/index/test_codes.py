@@ -6,6 +6,7 @@ from clustered import clustered, near, recall
 
 from actors.index import coarse
 from actors.index.dense import normalised
+from actors.index.ranking import merge
 from actors.index.resident import ResidentDense
 
 ROWS, DIMENSION = 3000, 16
@@ -102,3 +103,18 @@ def test_a_few_directions_may_hold_most_of_what_tells_vectors_apart(tmp_path, as
     dense.build(tmp_path / "dense.codes", "s")
     queries = vectors[:100]
     assert recall(dense.search(queries, 10, None), vectors, ids, queries, 10) >= least
+
+
+@pytest.mark.parametrize("strewn", [True, False], ids=["strewn", "clusters whole"])
+def test_segments_that_share_a_collection_find_its_best_together(tmp_path, strewn):
+    rows, dimension, parts, k = 20_000, 64, 4, 10
+    vectors = clustered(rows, dimension)
+    ids, queries = np.arange(rows, dtype=np.uint64), near(vectors)
+    places = [np.arange(n, rows, parts) for n in range(parts)]
+    found = []
+    for number, own in enumerate(places if strewn else np.array_split(np.arange(rows), parts)):
+        dense = opened(vectors[own], ids[own])
+        dense.build(tmp_path / f"{number}.codes", str(number))
+        found.append(dense.search(queries, k, None, 1 / parts))
+    best = [merge(rankings, k) for rankings in zip(*found, strict=True)]
+    assert recall(best, vectors, ids, queries, k) >= 0.97

@@ -96,6 +96,19 @@ def test_single_publishes_rewrite_each_row_a_few_times_only():
     assert written < 2000 * 10 * 40
 
 
+def segments_of(*rows):
+    return [SegmentRef(f"{number}", count, count) for number, count in enumerate(rows)]
+
+
+def test_smaller_segments_come_along():
+    shard = segments_of(33_000, 500, 33_000, 33_000, 4_318)
+    assert due(shard) == tuple(shard)
+
+
+def test_smaller_segments_alone_do_not_have_a_large_one_written_again():
+    assert due(segments_of(200_000, 200_000, 200_000, 10_000)) == ()
+
+
 @pytest.fixture
 def storage(tmp_path):
     return Storage(str(tmp_path / "root"))
