@@ -32,11 +32,14 @@ class Listener:
     Args:
         actor: Whose methods.
         methods: Their names.
-        threads: Where they run; None for methods that are coroutines.
+        threads: Tells where a call is to run; None for methods that are coroutines.
     """
 
     def __init__(
-        self, actor: object, methods: frozenset[str], threads: Executor | None = None
+        self,
+        actor: object,
+        methods: frozenset[str],
+        threads: Callable[[Request], Executor] | None = None,
     ) -> None:
         self._actor = actor
         self._methods = methods
@@ -66,7 +69,9 @@ class Listener:
         if request.method not in self._methods:
             raise AttributeError(request.method)
         call = partial(getattr(self._actor, request.method), *request.args, **request.kwargs)
-        return await (call() if self._threads is None else _in_thread(self._threads, call))
+        if self._threads is None:
+            return await call()
+        return await _in_thread(self._threads(request), call)
 
 
 def listen_in_thread(listener: Listener) -> Address:

@@ -66,6 +66,11 @@ class OpenSegments(Generic[_S]):
             for name in set(self._entries) - ids:
                 self._close(name)
 
+    def get(self, name: str) -> _S | None:
+        """Return a segment if it is open, which is no use of it."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.segment
+
     def all(self) -> list[_S]:
         """Return what is open, the least used first."""
         with self._lock:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.errors import InvalidRequest
+from actors.index.dense import Tier
 from actors.index.lexical import LexicalIndex
 from actors.index.paged import matrix
 from actors.index.ranking import Ranking
@@ -100,6 +101,11 @@ class Segment:
     def rows(self) -> int:
         """How many chunks were written, dead ones included."""
         return len(self.ids)
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether a search waits for no storage: vectors are in memory, texts on a local disk."""
+        return self.dense.tier is not Tier.PAGED and self._texts is not None
 
     def search(
         self, queries: Sequence[ShardQuery], live: Selection | None, share: float = 1.0

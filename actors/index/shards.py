@@ -79,6 +79,11 @@ class Shards:
         what = f"searching shard {shard.shard} of {shard.collection}"
         return self._within_memory(what, lambda: self._search(shard, queries))
 
+    def is_at_hand(self, shard: ShardRef) -> bool:
+        """Tell whether a search of a shard waits for no storage."""
+        segments = (self._open.get(part.id) for part in shard.segments)
+        return all(segment is not None and segment.is_at_hand for segment in segments)
+
     def records(self, shard: ShardRef, ids: NDArray[np.uint64], context: int) -> dict[int, bytes]:
         """Return records of those of `ids`, uint64 [n], in the shard, with lines around them.
 

@@ -34,6 +34,9 @@ class Slow:
         self.may_go_on.wait(20)
         return number
 
+    def begun_with(self):
+        return list(self.begun)
+
 
 class Quick:
     """An actor of coroutines."""
@@ -86,7 +89,7 @@ async def quick():
 async def slow():
     actor = Slow()
     with ThreadPoolExecutor(1) as threads:
-        listener = Listener(actor, METHODS, threads)
+        listener = Listener(actor, METHODS, lambda _request: threads)
         line = Line("host-0", listen_in_thread(listener))
         yield actor, DirectHandle(None, line)
         actor.may_go_on.set()
@@ -169,10 +172,28 @@ async def test_a_withdrawn_call_that_has_begun_is_over_once_the_thread_is_throug
         await call
 
 
+async def test_a_call_that_waits_holds_up_none_that_runs_elsewhere():
+    actor = Slow()
+    with ThreadPoolExecutor(1) as patient, ThreadPoolExecutor(1) as prompt:
+        chosen = {"hold": patient, "begun_with": prompt}
+        listener = Listener(actor, frozenset(chosen), lambda request: chosen[request.method])
+        line = Line("host-0", listen_in_thread(listener))
+        handle = DirectHandle(None, line)
+        held = asyncio.ensure_future(handle.hold.remote(1))
+        while await asyncio.wait_for(handle.begun_with.remote(), 5) != [1]:
+            await asyncio.sleep(0.01)
+        assert not held.done()
+        actor.may_go_on.set()
+        assert await held == 1
+        line.close()
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("kind", ["quick", "slow"])
 def test_a_call_that_comes_together_with_its_withdrawal_is_answered(kind):
     threads = ThreadPoolExecutor(1) if kind == "slow" else None
-    address = listen_in_thread(Listener(Slow() if threads else Quick(), METHODS, threads))
+    chosen = (lambda _request: threads) if threads else None
+    address = listen_in_thread(Listener(Slow() if threads else Quick(), METHODS, chosen))
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(5)
         caller.connect(f"\0{address.socket}")

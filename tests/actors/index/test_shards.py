@@ -72,6 +72,24 @@ def test_warming_opens_what_a_first_search_would(storage):
     assert host.census()["opens"] == 2
 
 
+def test_a_shard_is_at_hand_once_all_of_it_is_open(storage):
+    first, second = write(storage, 1, 30), write(storage, 2, 30)
+    host = Shards(storage)
+    assert host.is_at_hand(shard())
+    host.warm(shard(first))
+    assert host.is_at_hand(shard(first))
+    assert not host.is_at_hand(shard(first, second)), "a search would have to open the second"
+    host.warm(shard(first, second))
+    assert host.is_at_hand(shard(first, second))
+
+
+def test_what_is_on_disk_is_not_at_hand(large):
+    storage, ref = large
+    host = Shards(storage, room=lambda: 0, build_index=lambda _uri: None)
+    host.warm(shard(ref))
+    assert not host.is_at_hand(shard(ref))
+
+
 def test_what_does_not_fit_takes_the_place_of_what_was_used_least(storage):
     refs = [write(storage, number, 30) for number in range(3)]
     host = Shards(storage, lambda _size, what: refuse_beyond(host, 2, what))
