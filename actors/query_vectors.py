@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.errors import DeadlineExceeded, ModelLoadError, ModelMismatch, ShoalError
-from actors.index.dense import normalised
+from actors.index.dense import unit_vector
 from actors.index.fusion import Mode
 from actors.messages import SearchRequest
 from actors.replicas import Replicas
@@ -43,7 +43,7 @@ class QueryVectors:
         known: dict[str, NDArray[np.float32] | ShoalError] = {}
         spaces = plan.spaces
         if request.vector is not None:
-            unit: NDArray[np.float32] = normalised(request.vector[None])[0]
+            unit = unit_vector(request.vector)
             known = {space: unit for space in spaces if request.space in {"", space}}
             spaces = {space: names for space, names in spaces.items() if space not in known}
         if not spaces:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from actors import spans
@@ -39,7 +38,7 @@ from actors.process import MemoryConfig, answers_always, guard_memory, status_of
 from actors.query_vectors import QueryVectors, not_embedded
 from actors.replicas import Replicas
 from actors.reranking import Reranked, reranked
-from actors.routing.admission import Admission
+from actors.routing.admission import Admission, Turn
 from actors.routing.corpus import Corpora
 from actors.routing.counts import Counts
 from actors.routing.gather import best_of, depth_for, why
@@ -107,7 +106,7 @@ class Router:
         watch = Watch(request.deadline_s, self._counts)
         with spans.span("router.search", request.origin):
             try:
-                async with self._turn(request.caller, _size_of(request), watch):
+                with await self._turn(request.caller, _size_of(request), watch):
                     return await self._searched(request, watch)
             except Exception:
                 self._counts.failed_searches += 1
@@ -130,9 +129,11 @@ class Router:
             DeadlineExceeded: Its turn did not come in time.
         """
         watch = Watch(lookup.deadline_s, self._counts)
-        with spans.span("router.read", lookup.origin):
-            async with self._turn(lookup.caller, len(query.path), watch):
-                return await self._lookups.passage(lookup, query, watch)
+        with (
+            spans.span("router.read", lookup.origin),
+            await self._turn(lookup.caller, len(query.path), watch),
+        ):
+            return await self._lookups.passage(lookup, query, watch)
 
     async def similar(
         self, lookup: Lookup, query: PassageQuery, request: SearchRequest
@@ -148,18 +149,20 @@ class Router:
             ShoalError: As from `read` and from `search`.
         """
         watch = Watch(lookup.deadline_s, self._counts)
-        with spans.span("router.similar", lookup.origin):
-            async with self._turn(lookup.caller, len(query.path), watch):
-                like = await self._lookups.passage(lookup, query, watch)
-                passage = like.passage
-                own = replace(
-                    request,
-                    query=passage.chunk.text,
-                    vector=passage.vector,
-                    space=like.space,
-                    without=passage.overlapping,
-                )
-                return await self._searched(own, watch)
+        with (
+            spans.span("router.similar", lookup.origin),
+            await self._turn(lookup.caller, len(query.path), watch),
+        ):
+            like = await self._lookups.passage(lookup, query, watch)
+            passage = like.passage
+            own = replace(
+                request,
+                query=passage.chunk.text,
+                vector=passage.vector,
+                space=like.space,
+                without=passage.overlapping,
+            )
+            return await self._searched(own, watch)
 
     async def symbols(self, lookup: Lookup, query: SymbolQuery) -> SymbolAnswer:
         """Return definitions by name; a shard that does not answer is told.
@@ -170,9 +173,11 @@ class Router:
             DeadlineExceeded: Its turn did not come in time.
         """
         watch = Watch(lookup.deadline_s, self._counts)
-        with spans.span("router.symbols", lookup.origin):
-            async with self._turn(lookup.caller, len(query.name), watch):
-                return await self._lookups.symbols(lookup, query, watch)
+        with (
+            spans.span("router.symbols", lookup.origin),
+            await self._turn(lookup.caller, len(query.name), watch),
+        ):
+            return await self._lookups.symbols(lookup, query, watch)
 
     async def _searched(self, request: SearchRequest, watch: Watch) -> SearchAnswer:
         with watch.stage("plan"):
@@ -216,14 +221,14 @@ class Router:
             DeadlineExceeded: Time ran out.
         """
         watch = Watch(deadline_s, self._counts)
-        with spans.span("router.embed", origin, texts=len(texts)):
-            async with self._turn(caller, sum(map(len, texts)), watch):
-                try:
-                    return await self._replicas.embed(
-                        model, "", tuple(texts), kind, watch.give_up_at
-                    )
-                except TimeoutError as error:
-                    raise not_embedded(deadline_s) from error
+        with (
+            spans.span("router.embed", origin, texts=len(texts)),
+            await self._turn(caller, sum(map(len, texts)), watch),
+        ):
+            try:
+                return await self._replicas.embed(model, "", tuple(texts), kind, watch.give_up_at)
+            except TimeoutError as error:
+                raise not_embedded(deadline_s) from error
 
     async def refresh(self) -> frozenset[str]:
         """See what was published; return the segments that searches use now."""
@@ -274,22 +279,18 @@ class Router:
         if pressure is not Pressure.OK:
             self._replicas.forget_vectors()
 
-    @asynccontextmanager
-    async def _turn(self, caller: str, size: int, watch: Watch) -> AsyncIterator[None]:
-        """Hold the block until the request may come in.
+    async def _turn(self, caller: str, size: int, watch: Watch) -> Turn:
+        """Wait until the request may come in.
 
         Raises:
             Overloaded: Too much waits already.
             DeadlineExceeded: Its time was up before.
         """
-        async with AsyncExitStack() as inside:
-            with watch.stage("queue"):
-                try:
-                    turn = self._admission.turn(caller, size, watch.left_s)
-                    await inside.enter_async_context(turn)
-                except TimeoutError as error:
-                    raise _not_in_time() from error
-            yield
+        with watch.stage("queue"):
+            try:
+                return await self._admission.turn(caller, size, watch.left_s)
+            except TimeoutError as error:
+                raise _not_in_time() from error
 
     def _check_coverage(self, coverage: Sequence[Coverage], is_required: bool) -> None:
         if all(part.coverage == 1 for part in coverage):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -94,27 +93,27 @@ class Door:
             return
         with self._service.in_use():
             if scope["path"] in BY_TURNS and self._service.phase == "ready":
-                await self._pass_by_turns(scope, receive, send)
+                await self._pass_by_turns(headers, scope, receive, send)
             else:
                 await self._app(scope, receive, send)
 
-    async def _pass_by_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+    async def _pass_by_turns(
+        self, headers: Headers, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         came = time.monotonic()
         give_up = came + self._service.settings.deadline_s
-        async with AsyncExitStack() as inside:
-            try:
-                turn = self._service.admission.turn(
-                    caller_of(scope),
-                    int(headers.get("content-length", "0")),
-                    lambda: give_up - time.monotonic(),
-                )
-                await inside.enter_async_context(turn)
-            except (Overloaded, TimeoutError) as error:
-                await problem_response(_sent_away(error), scope["path"])(scope, receive, send)
-            else:
-                scope[_WAITED_S] = time.monotonic() - came
-                await self._app(scope, receive, send)
+        try:
+            turn = await self._service.admission.turn(
+                caller_of(scope),
+                int(headers.get("content-length", "0")),
+                lambda: give_up - time.monotonic(),
+            )
+        except (Overloaded, TimeoutError) as error:
+            await problem_response(_sent_away(error), scope["path"])(scope, receive, send)
+            return
+        with turn:
+            scope[_WAITED_S] = time.monotonic() - came
+            await self._app(scope, receive, send)
 
 
 def _check_size(path: str, headers: Headers) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.errors import Overloaded
@@ -51,6 +50,26 @@ class Rate:
         if not count:
             return 0.0
         return count / max(self._clock() - self._at[0], 1 / count)
+
+
+class Turn:
+    """A request's turn, over at the end of its block.
+
+    Args:
+        over: Called then.
+    """
+
+    __slots__ = ("_over",)
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def __enter__(self) -> None:
+        """Begin with the request."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let the next request in."""
+        self._over()
 
 
 @dataclass(slots=True, eq=False)
@@ -104,11 +123,8 @@ class Admission:
     def _is_full(self) -> bool:
         return self.at_work >= self._most_at_work * self._shares()
 
-    @asynccontextmanager
-    async def turn(
-        self, caller: str, size: int, left_s: Callable[[], float]
-    ) -> AsyncIterator[None]:
-        """Hold the block until it is this request's turn.
+    async def turn(self, caller: str, size: int, left_s: Callable[[], float]) -> Turn:
+        """Wait until it is this request's turn, which lasts for the block of what is returned.
 
         Args:
             caller: Who asks: of those that wait, callers take turns.
@@ -123,12 +139,12 @@ class Admission:
             await self._wait(caller, size, left_s)
         else:
             self.at_work += 1
-        try:
-            yield
-        finally:
-            self.at_work -= 1
-            self._done.note()
-            self._let_in()
+        return Turn(self._over)
+
+    def _over(self) -> None:
+        self.at_work -= 1
+        self._done.note()
+        self._let_in()
 
     async def _wait(self, caller: str, size: int, left_s: Callable[[], float]) -> None:
         while not self._has_room(size):

@@ -1,5 +1,4 @@
 import asyncio
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -32,7 +31,7 @@ class Callers:
 
     async def _ask(self, name, caller, size, left_s):
         self._done[name] = asyncio.Event()
-        async with self.admission.turn(caller, size, left_s):
+        with await self.admission.turn(caller, size, left_s):
             self.entered.append(name)
             await self._done[name].wait()
 
@@ -171,14 +170,13 @@ def test_when_to_come_back_follows_from_the_rate_at_which_work_is_done():
         admission = Admission(at_work=1, most_waiting=0, clock=clock)
         for _ in range(20):  # ten a second
             clock.now += 0.1
-            async with admission.turn("", 1, plenty):
+            with await admission.turn("", 1, plenty):
                 pass
         seen = []
-        async with AsyncExitStack() as inside:
-            await inside.enter_async_context(admission.turn("", 1, plenty))
+        with await admission.turn("", 1, plenty):
             for _ in range(3):
                 with pytest.raises(Overloaded) as refused:
-                    await inside.enter_async_context(admission.turn("", 1, plenty))
+                    await admission.turn("", 1, plenty)
                 seen.append(refused.value.retry_after_s)
         return seen
 
