@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,11 @@ from pathlib import Path
 _BATCH_NICENESS = 10
 _LEAST_NICE = 19
 _AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def cores() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def step_back() -> None:

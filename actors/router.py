@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from actors import spans
@@ -38,7 +39,7 @@ from actors.process import MemoryConfig, answers_always, guard_memory, status_of
 from actors.query_vectors import QueryVectors, not_embedded
 from actors.replicas import Replicas
 from actors.reranking import Reranked, reranked
-from actors.routing.admission import Admission, Turn
+from actors.routing.admission import Admission
 from actors.routing.corpus import Corpora
 from actors.routing.counts import Counts
 from actors.routing.gather import best_of, depth_for, why
@@ -279,7 +280,7 @@ class Router:
         if pressure is not Pressure.OK:
             self._replicas.forget_vectors()
 
-    async def _turn(self, caller: str, size: int, watch: Watch) -> Turn:
+    async def _turn(self, caller: str, size: int, watch: Watch) -> AbstractContextManager[None]:
         """Wait until the request may come in.
 
         Raises:

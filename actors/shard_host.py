@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
-import psutil
 import ray
 from numpy.typing import NDArray
 
@@ -23,7 +20,7 @@ from actors.listening import Listener, listen_in_thread
 from actors.lookup_messages import Definitions, Passage, PassageQuery, SymbolQuery
 from actors.memory import Pressure, node_memory
 from actors.messages import ActorStatus, ShardAnswer, ShardQuery, ShardRef
-from actors.priority import step_back
+from actors.priority import cores, step_back
 from actors.process import MemoryConfig, answers_always, guard_memory, started_threads, status_of
 from actors.storage import Storage
 
@@ -35,8 +32,7 @@ _BUILD_S = 300.0
 
 SEARCHES_AT_ONCE = 4
 """In one host, of what may wait for storage: a slow read holds up one of them."""
-_CORES = len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
-_AT_HAND_AT_ONCE = max(1, min(SEARCHES_AT_ONCE, _CORES // 2))
+_AT_HAND_AT_ONCE = max(1, min(SEARCHES_AT_ONCE, cores() // 2))
 """Searches of what is in memory, which keep a core busy each: callers, gateway and router need the
 other half. Two hosts on two cores answered 32 callers 5% more often with one each than with four,
 which have less of a core's cache each and take Python's lock from each other."""

@@ -102,7 +102,7 @@ class Calls:
 
     async def look_behind(self) -> None:
         """Learn how far collections are behind, unless the steward is away."""
-        behind = await self._told(lambda steward: steward.behind.remote(), STATUS_S, None)
+        behind = await self.told(lambda steward: steward.behind.remote(), STATUS_S, None)
         if behind is not None:
             self.behind.take(behind)
 
@@ -115,7 +115,7 @@ class Calls:
 
     async def scaled(self) -> Scale:
         """Return how many actors of each kind there are, or were when the steward last said so."""
-        scale = await self._told(lambda steward: steward.scaled.remote(), STATUS_S, None)
+        scale = await self.told(lambda steward: steward.scaled.remote(), STATUS_S, None)
         if scale is not None:
             self._take(scale)
         return self._scale
@@ -129,7 +129,7 @@ class Calls:
 
     async def hosts(self) -> tuple[str, ...]:
         """Return the actor names of the hosts, or of those that there were."""
-        told = self._told(lambda steward: steward.topology.remote(), STATUS_S, self._topology)
+        told = self.told(lambda steward: steward.topology.remote(), STATUS_S, self._topology)
         self._topology = await told
         return self._topology.hosts
 
@@ -150,18 +150,18 @@ class Calls:
 
     async def pools(self) -> tuple[Pool, ...]:
         """Return the pools, or those that were there where the steward is away."""
-        asked = self._told(lambda steward: steward.pools.remote(), STATUS_S, self._pools)
+        asked = self.told(lambda steward: steward.pools.remote(), STATUS_S, self._pools)
         self._pools = await asked
         return self._pools
 
     async def replicas(self, names: Iterable[str]) -> tuple[Replica, ...]:
         """Return how each of the named actors is, those too that a load keeps from answering."""
-        loading: tuple[ActorStatus, ...] = await self._told(
+        loading: tuple[ActorStatus, ...] = await self.told(
             lambda steward: steward.loading.remote(), _LOADING_S, ()
         )
         return await report.replicas(names, loading)
 
-    async def _told(
+    async def told(
         self, call: Callable[[Any], Awaitable[Any]], within_s: float, otherwise: _T
     ) -> Any | _T:  # noqa: ANN401 - whatever the remote method returns
         """Return what the steward says; where it is away or slow, something else."""
@@ -190,12 +190,12 @@ class Calls:
 
         A job may be cancelled through another gateway.
         """
-        reported = self._told(lambda steward: steward.report.remote(status), STATUS_S, status.state)
+        reported = self.told(lambda steward: steward.report.remote(status), STATUS_S, status.state)
         return JobState(await reported)
 
     async def may_publish(self, job_id: str) -> bool:
         """Ask whether a job may publish; without an answer it may, so that no work is lost."""
-        allowed = self._told(lambda steward: steward.may_publish.remote(job_id), _PATIENCE_S, True)
+        allowed = self.told(lambda steward: steward.may_publish.remote(job_id), _PATIENCE_S, True)
         return bool(await allowed)
 
     async def cancel(self, job_id: str) -> JobStatus:

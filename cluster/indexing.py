@@ -156,10 +156,8 @@ class Indexing:
 
     async def shown(self) -> tuple[Job, ...]:
         """Return the first jobs, or those of this gateway where the steward is away."""
-        try:
-            return (await asyncio.wait_for(self.jobs(), STATUS_S))[:_JOBS_SHOWN]
-        except (TimeoutError, GatewayUnavailable, ReplicaLost):
-            return tuple(map(_job, self._jobs.all()))
+        known = await self._calls.told(lambda steward: steward.jobs.remote(), STATUS_S, None)
+        return tuple(map(_job, self._jobs.all() if known is None else known[:_JOBS_SHOWN]))
 
     def _target(self, body: IndexBody | ReindexBody) -> Target:
         """Return what is to be indexed, checked before and after it is looked for.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import socket
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import psutil
 from actors.examining.enforcing import EnforcementTrial, try_enforcement
 from actors.memory import node_memory
 from actors.message import Message
+from actors.priority import cores
 
 PACKAGES = (
     "shoal",
@@ -105,9 +105,7 @@ def look_at_this_machine(root: str) -> Machine:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         versions=versions(),
-        cores=len(psutil.Process().cpu_affinity())
-        if sys.platform == "linux"
-        else psutil.cpu_count() or 1,
+        cores=cores(),
         memory_total=memory.total,
         memory_available=memory.available,
         memory_source=memory.source,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from actors.errors import Overloaded
@@ -50,26 +51,6 @@ class Rate:
         if not count:
             return 0.0
         return count / max(self._clock() - self._at[0], 1 / count)
-
-
-class Turn:
-    """A request's turn, over at the end of its block.
-
-    Args:
-        over: Called then.
-    """
-
-    __slots__ = ("_over",)
-
-    def __init__(self, over: Callable[[], None]) -> None:
-        self._over = over
-
-    def __enter__(self) -> None:
-        """Begin with the request."""
-
-    def __exit__(self, *_: object) -> None:
-        """Let the next request in."""
-        self._over()
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +104,9 @@ class Admission:
     def _is_full(self) -> bool:
         return self.at_work >= self._most_at_work * self._shares()
 
-    async def turn(self, caller: str, size: int, left_s: Callable[[], float]) -> Turn:
+    async def turn(
+        self, caller: str, size: int, left_s: Callable[[], float]
+    ) -> AbstractContextManager[None]:
         """Wait until it is this request's turn, which lasts for the block of what is returned.
 
         Args:
@@ -139,12 +122,16 @@ class Admission:
             await self._wait(caller, size, left_s)
         else:
             self.at_work += 1
-        return Turn(self._over)
+        return self._during()
 
-    def _over(self) -> None:
-        self.at_work -= 1
-        self._done.note()
-        self._let_in()
+    @contextmanager
+    def _during(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.at_work -= 1
+            self._done.note()
+            self._let_in()
 
     async def _wait(self, caller: str, size: int, left_s: Callable[[], float]) -> None:
         while not self._has_room(size):

@@ -4,13 +4,15 @@ import pytest
 
 from actors.errors import GatewayUnavailable, ReplicaLost
 from actors.storage import Storage
+from cluster.calls import Calls
 from cluster.indexing import Indexing
 from cluster.roots import Roots
 from cluster.settings import Settings
 
 
-class WithoutSteward:
+class WithoutSteward(Calls):
     def __init__(self, error):
+        super().__init__()
         self._error = error
 
     async def ask(self, name, call):
