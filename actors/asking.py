@@ -34,8 +34,8 @@ _PAUSE_S = 0.05
 """Between two looks at an actor that restarts."""
 _LOOK_S = 0.5
 """For one candidate to be back, before the next is asked."""
-_TELL_S = 1.0
-"""To find an actor that is told something in passing."""
+_TELL_S = 0.5
+"""To find an actor that is told something in passing, and for it to hear."""
 _MOST_DEATHS = 3
 """Of one candidate over one request: what kills a replica again and again is not tried for ever."""
 _GONE_S = 25.0
@@ -167,10 +167,18 @@ def _unheard(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
-async def tell(name: str, call: Callable[[Any], object]) -> None:
-    """Make a call on a named actor and wait for no answer; where it is not found, make none."""
+async def tell(name: str, call: Callable[[Any], Awaitable[Any]]) -> None:
+    """Have a named actor take note of something; one that is away or slow is not waited for long.
+
+    What was told is known to whoever asks that actor afterwards, and a later word comes later:
+    calls that nobody waits for may overtake each other.
+    """
     with contextlib.suppress(TimeoutError, RayError, RuntimeError, OSError):
-        call(await _handle(name, _TELL_S))
+        handle = await _handle(name, _TELL_S)
+        try:
+            await result_of(call(handle), _TELL_S)
+        except RayActorError:
+            _forget(name)  # there may be a new one of that name
 
 
 def answers_within(calls: Mapping[str, Any], within_s: float) -> list[Any]:
