@@ -28,6 +28,7 @@ from actors.errors import Conflict, CorruptData
 from actors.index.checksums import FolderWriter
 from actors.index.lexical import read_postings
 from actors.index.postings import join
+from actors.index.rows import row_batches
 from actors.index.stored import living_rows, segment_folder
 from actors.index.texts import write_texts
 from actors.index.writing import ROWS_AT_ONCE, bury, finish_segment
@@ -271,6 +272,6 @@ def _batches(
     name = f"{segment_folder(collection, segment)}/rows.lance"
     try:
         rows = lance.dataset(storage.uri(name))
-        yield from rows.to_batches(columns=columns, batch_size=ROWS_AT_ONCE)
+        yield from row_batches(rows, ROWS_AT_ONCE, columns)
     except (OSError, ValueError) as error:
         raise CorruptData(str(storage_error(storage.root, f"read {name}", error))) from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actors.index.dense import Tier, exact_best, nothing
 from actors.index.ranking import EMPTY, Ranking, merge
+from actors.index.rows import row_batches
 from actors.index.selection import Selection
 
 _INDEX = "vector_idx"
@@ -25,9 +26,7 @@ _FILTER_MARGIN = 1.5
 """Of the proposals of a filtered search: what is admitted may lie apart from what is near."""
 _NARROW_ROWS = 8_192
 """Up to so many rows are read and compared, at 15 µs each, rather than asked of the index."""
-_ROWS_AT_ONCE = 4_096
-_READ_AHEAD = 16 << 20
-"""Bytes; Lance's own 2 GiB is more than a host may hold."""
+_ROWS_AT_ONCE = 2_048
 
 _ROWS_PER_PARTITION = 1_000
 _SAMPLES_PER_PARTITION = 40
@@ -167,14 +166,7 @@ def build_index(uri: str) -> None:
 
 def vector_batches(dataset: Any) -> Iterator[NDArray[np.float32]]:  # noqa: ANN401
     """Return all vectors of a dataset in order, float32 [n, d] each, holding few at a time."""
-    scanner = dataset.scanner(
-        columns=["vector"],
-        batch_size=_ROWS_AT_ONCE,
-        batch_readahead=2,
-        io_buffer_size=_READ_AHEAD,
-        scan_in_order=True,
-    )
-    for batch in scanner.to_batches():
+    for batch in row_batches(dataset, _ROWS_AT_ONCE, ["vector"]):
         yield matrix(batch["vector"])
 
 

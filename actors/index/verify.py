@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from actors.errors import CorruptData, StorageError
 from actors.index.checksums import damage
 from actors.index.mapped import load_array
+from actors.index.rows import row_batches
 from actors.index.stored import read_files, read_tombstones, segment_folder, tombstone_folder
 from actors.index.texts import Texts
 from actors.memory import ran_out
@@ -23,7 +24,8 @@ from actors.message import Message
 from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage
 
-_ROWS_AT_ONCE = 128
+_ROWS_AT_ONCE = 1_024
+_TEXTS_AT_ONCE = 128
 """Few enough that the longest chunks stay within what is read at once."""
 _NEARLY = 1e-4
 """Of unit length: what rounding to float32 leaves is a hundredth of it."""
@@ -158,7 +160,7 @@ class _Parts:
             yield f"holds vectors of {size} dimensions, and the model makes {self._dimension}"
         wrong = lacking = 0
         columns = ["vector", *CHUNK_COLUMNS]
-        for batch in rows.to_batches(columns=columns, batch_size=_ROWS_AT_ONCE):
+        for batch in row_batches(rows, _ROWS_AT_ONCE, columns):
             lacking += sum(column.null_count for column in batch.columns)
             vectors = batch["vector"].flatten().to_numpy().reshape(-1, size)
             lengths = np.linalg.norm(vectors, axis=1)
@@ -204,8 +206,8 @@ class _Parts:
         elif not _ascending_from_zero(ends, (folder / "rows.bin").stat().st_size):
             yield "have ends that do not rise from 0 to that of the file"
         else:
-            for first in range(0, rows, _ROWS_AT_ONCE):
-                texts.read(range(first, min(first + _ROWS_AT_ONCE, rows)))
+            for first in range(0, rows, _TEXTS_AT_ONCE):
+                texts.read(range(first, min(first + _TEXTS_AT_ONCE, rows)))
 
     def _array(self, name: str) -> NDArray[np.int64]:
         return load_array(self._storage.folder(f"{self.folder}/{_LEXICAL}") / f"{name}.npy")
