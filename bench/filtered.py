@@ -91,6 +91,7 @@ def _ask(
         mode="semantic",
         limit=K,
         languages=languages,
+        require_full_coverage=True,
         deadline_s=60,
     )
     return {(hit.path, hit.start_line) for hit in reply.hits}

@@ -146,8 +146,10 @@ class Shards:
         self._open.close_least_used()
 
     def close_idle(self) -> None:
-        """Close every segment that is not in use."""
+        """Close every segment that is not in use; after the last, forget what was read of them."""
         self._open.close_idle()
+        if not self._open.all():
+            self._session = None
         give_back()
 
     def drop_caches(self) -> None:
@@ -210,10 +212,10 @@ class Shards:
     def _read(self, shard: ShardRef, name: str) -> Segment:
         import lance  # noqa: PLC0415 - see segment.py
 
-        if self._session is None:
-            self._session = lance.Session(
-                index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=_METADATA_BYTES
-            )
+        session = self._session or lance.Session(
+            index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=_METADATA_BYTES
+        )
+        self._session = session
         what = f"segment {name} of {shard.collection}"
         return Segment(
             self._storage,
@@ -221,7 +223,7 @@ class Shards:
             name,
             room=lambda: self._room() - CACHE_BYTES,
             check_room=lambda size: self._check_room(size, what),
-            session=self._session,
+            session=session,
         )
 
     def _finish(self, opened: ref[Segment]) -> None:

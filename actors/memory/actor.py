@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from actors.errors import MemoryLimitExceeded
 from actors.memory.budget import MIB
 from actors.memory.enforce import Enforcement, Watchdog, cap_process
-from actors.memory.measure import give_back, node_memory, tame_allocator
+from actors.memory.measure import give_back, give_back_files, node_memory, tame_allocator
 from actors.memory.notes import DeathNote, Ledger
 from actors.memory.status import MemoryStatus, Pressure, Watermarks
 from actors.memory.track import Tracks
@@ -210,14 +210,27 @@ class ActorMemory:
 
     def _look(self) -> None:
         self._keep_watchdog()
-        before, pressure = self._told, self.sample().pressure
+        before, pressure = self._told, self._pressure_when_trimmed()
         if pressure is Pressure.OK and before is Pressure.OK:
             return
         self._tell(pressure)
-        if pressure is not Pressure.OK and time.monotonic() - self._trimmed_at > _GIVE_BACK_S:
-            give_back()
-            self._trimmed_at = time.monotonic()
         self._told = pressure
+
+    def _pressure_when_trimmed(self) -> Pressure:
+        """Return how short memory is once what is held for nothing was given back.
+
+        Where new work would be refused, that includes pages of libraries and other files: they are
+        the first that the kernel takes too, and without them a process that holds nothing else
+        might refuse for ever.
+        """
+        pressure = self.sample().pressure
+        if pressure is Pressure.OK or time.monotonic() - self._trimmed_at < _GIVE_BACK_S:
+            return pressure
+        self._trimmed_at = time.monotonic()
+        give_back()
+        if pressure is Pressure.HARD:
+            give_back_files()
+        return self.sample().pressure
 
     def _keep_watchdog(self) -> None:
         if self._watchdog.runs():

@@ -14,7 +14,7 @@ PREAMBLE = """
 import logging, os, threading
 import numpy as np
 from actors.errors import MemoryLimitExceeded
-from actors.memory import ActorMemory, Pressure, node_memory
+from actors.memory import ActorMemory, Pressure, give_back_files, node_memory
 MIB = 1 << 20
 memory = ActorMemory("shoal/embedder", "key", 400 * MIB, enforcement="watchdog")
 """
@@ -31,6 +31,7 @@ def hears(pressure):
 memory.on_pressure(lambda pressure: 1 / 0)
 memory.on_pressure(hear)
 memory.admit("a batch")
+give_back_files()  # as is done where memory is out
 held = np.ones((340 * MIB - memory.sample().pss) >> 3)
 hears(Pressure.SOFT)
 memory.admit("a batch")
@@ -47,6 +48,21 @@ del held, more
 memory.admit("a batch")
 hears(Pressure.OK)
 assert seen.count(Pressure.OK) == 1
+"""
+
+FILES = """
+import mmap, tempfile, time
+file = tempfile.TemporaryFile()
+file.write(bytes(300 * MIB))
+file.flush()
+pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+held = np.ones((100 * MIB - memory.sample().pss) >> 3)
+sum(pages[:285 * MIB:mmap.PAGESIZE])
+assert memory.sample().peak > 380 * MIB
+while memory.sample().pressure is not Pressure.OK:
+    time.sleep(0.1)
+memory.admit("a batch")
+assert memory.sample().pss < 200 * MIB and pages[0] == 0
 """
 
 ROOM = """
@@ -110,6 +126,10 @@ def test_pressure_is_a_share_of_the_limit(pss, pressure):
 
 def test_pressure_is_told_and_new_work_refused_only_while_it_is_hard(tmp_path):
     assert "ZeroDivisionError" in run(tmp_path, WATERMARKS).stderr
+
+
+def test_where_memory_is_out_pages_of_files_are_given_back_and_work_is_admitted_again(tmp_path):
+    run(tmp_path, FILES)
 
 
 def test_what_does_not_fit_is_refused_before_it_is_loaded_with_figures(tmp_path):
