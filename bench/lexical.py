@@ -6,7 +6,7 @@ import argparse
 import sysconfig
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,7 +24,13 @@ from sides import Peer
 from actors.catalog import Catalog
 from actors.engines.base import EXTERNAL, Fingerprint
 from actors.index.checksums import FolderWriter
-from actors.index.lexical import LexicalIndex, TermStatistics, files_of
+from actors.index.lexical import (
+    LexicalIndex,
+    TermStatistics,
+    WeightedTerms,
+    files_of,
+    weighted,
+)
 from actors.index.postings import count_terms, merge
 from actors.index.stored import NO_TOMBSTONES
 from actors.index.tokens import terms
@@ -78,7 +84,9 @@ def measure(work: Path, number: int, asked: int) -> dict[str, Any]:
             sides[f"bm25s_{backend}"] = peer.search
         figures = {f"limit_{limit}": compare(sides, texts, limit) for limit in _LIMITS}
     asked_of = texts[_WARM_UP:]
-    typos, _ = shoal.search([misspelt(text) for text in asked_of], _LIMITS[0], typos=True)
+    as_users, _ = shoal.search_as_users_do(asked_of, _LIMITS[0])
+    misspelt_texts = [misspelt(text) for text in asked_of]
+    typos, _ = shoal.search_as_users_do(misspelt_texts, _LIMITS[0], typos=True)
     return {
         "corpus": {"chunks": len(chunks), "lines": _LINES},
         "queries": {
@@ -88,6 +96,7 @@ def measure(work: Path, number: int, asked: int) -> dict[str, Any]:
         },
         "index_s": {name: round(seconds, 2) for name, seconds in built.items()},
         **figures,
+        "shoal_as_users_ms": report.summary(as_users),
         "shoal_typos_ms": report.summary(typos),
     }
 
@@ -129,12 +138,27 @@ class Shoal:
         manifest = replace(Catalog(storage).new("c", model, 1, ""), shards=((segment,),))
         self._generation = Generation(manifest, ((TermStatistics(where), NO_TOMBSTONES),))
 
-    def search(self, asked: Sequence[str], limit: int, typos: bool = False) -> Found:
-        """See `Side`."""
+    def search(self, asked: Sequence[str], limit: int) -> Found:
+        """See `Side`: the very terms that the others get."""
+        return self._found(asked, limit, self._as_it_stands)
+
+    def search_as_users_do(self, asked: Sequence[str], limit: int, typos: bool = False) -> Found:
+        """Leave function words out, and take other forms of the rest along."""
+        return self._found(asked, limit, lambda text: weigh_query(text, [self._generation], typos))
+
+    def _as_it_stands(self, text: str) -> WeightedTerms:
+        wanted = Counter(term.encode() for term in terms(text))
+        held = dict(zip(wanted, self._generation.frequencies([*wanted]), strict=True))
+        manifest = self._generation.manifest
+        return weighted(wanted, held.__getitem__, manifest.chunks, manifest.total_length)
+
+    def _found(
+        self, asked: Sequence[str], limit: int, weigh: Callable[[str], WeightedTerms]
+    ) -> Found:
         milliseconds, found = [], []
         for text in asked:
             started = time.perf_counter()
-            best = self._index.search(weigh_query(text, [self._generation], typos), limit, None)
+            best = self._index.search(weigh(text), limit, None)
             milliseconds.append((time.perf_counter() - started) * 1e3)
             found.append(best.ids.tolist())
         return milliseconds, found
