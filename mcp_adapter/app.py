@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
@@ -26,9 +25,6 @@ from mcp_adapter.openapi import openapi
 from mcp_adapter.requests import Requests, no_times
 
 _log = logging.getLogger("shoal.app")
-
-_NO_SPANS: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-"""Of FastAPI's, which looks for providers at each request; ours are those of `Requests`."""
 
 
 def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastAPI:
@@ -48,7 +44,14 @@ def create_app(service: Service, guard: Guard, end: Callable[[], None]) -> FastA
         await mcp.close()
         await service.stop()
 
-    app = FastAPI(title="Shoal", lifespan=lifespan, openapi_url=None, telemetry=_NO_SPANS)
+    app = FastAPI(
+        title="Shoal",
+        lifespan=lifespan,
+        openapi_url=None,
+        # FastAPI looks for providers at each request; ours are those of `Requests`. Older ones,
+        # which vLLM asks for, have no telemetry and leave this unread.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     mcp = McpEndpoint(app)
     times = no_times()
     app.add_middleware(Door, service=service, guard=guard)
