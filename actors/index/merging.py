@@ -31,7 +31,7 @@ from actors.index.postings import join
 from actors.index.rows import row_batches
 from actors.index.stored import living_rows, segment_folder
 from actors.index.texts import write_texts
-from actors.index.writing import ROWS_AT_ONCE, bury, finish_segment
+from actors.index.writing import bury, finish_segment
 from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage, storage_error
 
@@ -272,6 +272,6 @@ def _batches(
     name = f"{segment_folder(collection, segment)}/rows.lance"
     try:
         rows = lance.dataset(storage.uri(name))
-        yield from row_batches(rows, ROWS_AT_ONCE, columns)
+        yield from row_batches(rows, columns)
     except (OSError, ValueError) as error:
         raise CorruptData(str(storage_error(storage.root, f"read {name}", error))) from error

@@ -14,7 +14,6 @@ import pyarrow as pa
 from actors.index.checksums import CHECKSUMS, FolderWriter, read_sums
 from actors.index.rows import row_batches
 from actors.index.stored import segment_folder
-from actors.index.writing import ROWS_AT_ONCE
 from actors.storage import Storage, new_hash, storage_error
 
 _ROWS = "rows.lance"
@@ -59,7 +58,7 @@ def _write_rows(storage: Storage, old: str, new: str, salt: np.uint64) -> None:
         at = rows.schema.get_field_index("id")
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for batch in row_batches(rows, ROWS_AT_ONCE):
+            for batch in row_batches(rows):
                 ids = batch.column("id").to_numpy() ^ salt
                 yield batch.set_column(at, "id", pa.array(ids, pa.uint64()))
 

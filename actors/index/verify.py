@@ -24,7 +24,6 @@ from actors.message import Message
 from actors.messages import CHUNK_COLUMNS, SegmentRef
 from actors.storage import Storage
 
-_ROWS_AT_ONCE = 1_024
 _TEXTS_AT_ONCE = 128
 """Few enough that the longest chunks stay within what is read at once."""
 _NEARLY = 1e-4
@@ -160,7 +159,7 @@ class _Parts:
             yield f"holds vectors of {size} dimensions, and the model makes {self._dimension}"
         wrong = lacking = 0
         columns = ["vector", *CHUNK_COLUMNS]
-        for batch in row_batches(rows, _ROWS_AT_ONCE, columns):
+        for batch in row_batches(rows, columns):
             lacking += sum(column.null_count for column in batch.columns)
             vectors = batch["vector"].flatten().to_numpy().reshape(-1, size)
             lengths = np.linalg.norm(vectors, axis=1)

@@ -23,7 +23,7 @@ from actors.index.texts import write_texts
 from actors.messages import Chunk, SegmentRef
 from actors.storage import Storage, storage_error
 
-ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 1024
 """Chunks that are turned into plain text files together."""
 
 _SCHEMA = pa.schema(
@@ -149,7 +149,7 @@ def write_segment(
     with storage.whole(folder):
         _write_rows(storage, f"{folder}/rows.lance", table, normalised(np.concatenate(vectors)))
         writer = FolderWriter(storage, folder)
-        write_texts(writer, table.to_batches(max_chunksize=ROWS_AT_ONCE))
+        write_texts(writer, table.to_batches(max_chunksize=_ROWS_AT_ONCE))
         return finish_segment(writer, segment, merge([block.terms for block in blocks]), table)
 
 

@@ -37,14 +37,14 @@ def write(uri, rows, dimension=1, **options):
 
 def test_all_rows_come_in_order_over_several_files(tmp_path):
     dataset = write(tmp_path / "rows.lance", 1000, max_rows_per_file=300)
-    batches = list(row_batches(dataset, 128))
+    batches = list(row_batches(dataset, size=128))
     assert max(batch.num_rows for batch in batches) <= 128
     assert batches[0].schema.names == ["id", "vector"]
     assert pa.Table.from_batches(batches)["id"].to_pylist() == list(range(1000))
 
 
 def test_no_rows_are_no_batches(tmp_path):
-    assert list(row_batches(write(tmp_path / "rows.lance", 0), 128, ["id"])) == []
+    assert list(row_batches(write(tmp_path / "rows.lance", 0), ["id"])) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what was held at most is read from /proc")
