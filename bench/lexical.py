@@ -6,7 +6,7 @@ import argparse
 import sysconfig
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -29,7 +29,7 @@ from actors.index.lexical import (
     TermStatistics,
     WeightedTerms,
     files_of,
-    weighted,
+    weigh,
 )
 from actors.index.postings import count_terms, merge
 from actors.index.stored import NO_TOMBSTONES
@@ -147,18 +147,20 @@ class Shoal:
         return self._found(asked, limit, lambda text: weigh_query(text, [self._generation], typos))
 
     def _as_it_stands(self, text: str) -> WeightedTerms:
-        wanted = Counter(term.encode() for term in terms(text))
-        held = dict(zip(wanted, self._generation.frequencies([*wanted]), strict=True))
         manifest = self._generation.manifest
-        return weighted(wanted, held.__getitem__, manifest.chunks, manifest.total_length)
+        return weigh(terms(text), self._frequency, manifest.chunks, manifest.total_length)
+
+    def _frequency(self, term: bytes) -> int:
+        (held,) = self._generation.frequencies([term])
+        return held
 
     def _found(
-        self, asked: Sequence[str], limit: int, weigh: Callable[[str], WeightedTerms]
+        self, asked: Sequence[str], limit: int, weighed: Callable[[str], WeightedTerms]
     ) -> Found:
         milliseconds, found = [], []
         for text in asked:
             started = time.perf_counter()
-            best = self._index.search(weigh(text), limit, None)
+            best = self._index.search(weighed(text), limit, None)
             milliseconds.append((time.perf_counter() - started) * 1e3)
             found.append(best.ids.tolist())
         return milliseconds, found
